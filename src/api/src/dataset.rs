@@ -1,0 +1,70 @@
+//! `Dataset`: where batches land.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Volume, rules};
+
+/// Mount path of a dataset's volume without `volumeMountPath`.
+pub const DEFAULT_DATASET_MOUNT: &str = "/datasets";
+
+/// A Delta table, created at its first use, with partition column `_batchId`.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "exportjob.dev",
+    version = "v1alpha1",
+    kind = "Dataset",
+    namespaced,
+    category = "exports",
+    derive = "PartialEq",
+    derive = "Default",
+    cel,
+    doc = "A Dataset is the table that export jobs write batches to.",
+    printcolumn(name = "Location", type_ = "string", json_path = ".spec.location"),
+    printcolumn(name = "Format", type_ = "string", json_path = ".spec.format"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct DatasetSpec {
+    /// A `file:` URL under the volume's mount path. In a local run also a path, absolute or relative to the manifest.
+    #[schemars(length(max = 4096))]
+    #[x_kube(
+        validation = Rule::new(rules::NOT_EMPTY).message("must be a file: URL under the volume's mount path"),
+        validation = Rule::new("!self.matches('^[A-Za-z][A-Za-z0-9+.-]*:') || self.startsWith('file:')").message("must be a file: URL: this version writes datasets on volumes only")
+    )]
+    pub location: String,
+    /// How the dataset is stored. Default `delta`.
+    #[serde(default)]
+    pub format: DatasetFormat,
+    /// Volume that holds the dataset. It is mounted writable into the export pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<Volume>,
+    /// Where the volume is mounted. Default `/datasets`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    #[x_kube(validation = Rule::new("self.startsWith('/') && self.size() > 1 && !self.contains('/../') && !self.endsWith('/..')").message("must be an absolute path without .."))]
+    pub volume_mount_path: Option<String>,
+}
+
+impl DatasetSpec {
+    /// Where the volume is mounted.
+    pub fn mount_path(&self) -> &str {
+        self.volume_mount_path
+            .as_deref()
+            .unwrap_or(DEFAULT_DATASET_MOUNT)
+    }
+}
+
+/// How a dataset is stored.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum DatasetFormat {
+    /// A Delta table.
+    #[default]
+    Delta,
+}

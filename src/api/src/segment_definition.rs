@@ -1,0 +1,95 @@
+//! `SegmentDefinition`: what a segment id stands for.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{DEFAULT_SEGMENT_NAMESPACE, MergePolicyReference, rules};
+
+/// The definition of a segment; its resource name is the segment's id.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "exportjob.dev",
+    version = "v1alpha1",
+    kind = "SegmentDefinition",
+    namespaced,
+    shortname = "sd",
+    category = "exports",
+    derive = "PartialEq",
+    derive = "Default",
+    cel,
+    doc = "A SegmentDefinition gives a segment its merge policy and its expression.",
+    printcolumn(name = "Segment", type_ = "string", json_path = ".spec.name"),
+    printcolumn(name = "Policy", type_ = "string", json_path = ".spec.mergePolicy.id"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SegmentDefinitionSpec {
+    /// Namespace of the segment. Default `ups`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new(rules::NOT_EMPTY).message("must name a segment namespace, or be left out for `ups`"))]
+    pub namespace: Option<String>,
+    /// Name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What the segment is about, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Merge policy that jobs over this segment use, unless they name one. Absent: the store's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge_policy: Option<MergePolicyReference>,
+    /// Who is in the segment. It is carried; this version reads memberships from the store and refuses jobs that ask
+    /// for evaluation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expression: Option<Expression>,
+}
+
+impl SegmentDefinitionSpec {
+    /// Namespace of the segment.
+    pub fn namespace(&self) -> &str {
+        self.namespace
+            .as_deref()
+            .unwrap_or(DEFAULT_SEGMENT_NAMESPACE)
+    }
+}
+
+/// An expression over a profile.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Expression {
+    /// Language of the expression.
+    #[serde(rename = "type")]
+    pub type_: ExpressionType,
+    /// Form of the value.
+    pub format: ExpressionFormat,
+    /// The expression itself.
+    #[schemars(length(max = 65536))]
+    #[x_kube(validation = Rule::new(rules::NOT_EMPTY).message("must not be empty"))]
+    pub value: String,
+}
+
+/// Language of an expression.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExpressionType {
+    /// Profile Query Language.
+    #[default]
+    #[serde(rename = "PQL")]
+    Pql,
+}
+
+/// Form of an expression.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExpressionFormat {
+    /// Text.
+    #[default]
+    #[serde(rename = "pql/text")]
+    Text,
+    /// Syntax tree in JSON.
+    #[serde(rename = "pql/json")]
+    Json,
+}

@@ -1,0 +1,148 @@
+//! From the `location` of a manifest to a URL that the exporter can open.
+
+use std::path::{Component, Path, PathBuf};
+
+use url::Url;
+
+use crate::PlanError;
+
+/// Turns locations into URLs.
+pub trait Locate {
+    /// URL of `location`, as the resource `resource` (kind and name, for errors) gives it; `mount` is where its volume
+    /// is mounted, if it has one.
+    fn locate(&self, resource: &str, location: &str, mount: Option<&str>)
+    -> Result<Url, PlanError>;
+}
+
+/// Locations in a pod: `file:` URLs under the mount path of the volume.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MountedLocations;
+
+impl Locate for MountedLocations {
+    fn locate(
+        &self,
+        resource: &str,
+        location: &str,
+        mount: Option<&str>,
+    ) -> Result<Url, PlanError> {
+        let path = absolute(resource, location)?;
+        let Some(mount) = mount else {
+            return Err(invalid(
+                resource,
+                format!(
+                    "location {location} is on a volume, but spec.volume is missing: name the PersistentVolumeClaim that holds it"
+                ),
+            ));
+        };
+        if !path.starts_with(mount) {
+            return Err(invalid(
+                resource,
+                format!(
+                    "location {location} is not below {mount}, where the volume is mounted: put it there or change spec.volumeMountPath"
+                ),
+            ));
+        }
+        to_url(resource, &path)
+    }
+}
+
+/// Locations of a run without a cluster: paths may be relative to the manifest, and mount paths map to folders.
+#[derive(Clone, Debug, Default)]
+pub struct LocalLocations {
+    /// Folder of the manifest.
+    pub base: PathBuf,
+    /// Mount paths and the folders that stand for them.
+    pub volumes: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Locate for LocalLocations {
+    fn locate(
+        &self,
+        resource: &str,
+        location: &str,
+        _mount: Option<&str>,
+    ) -> Result<Url, PlanError> {
+        let path = if let Some(rest) = location.strip_prefix("file:") {
+            match rest.strip_prefix("//") {
+                Some(_) => absolute(resource, location)?,
+                None => PathBuf::from(rest),
+            }
+        } else if location.contains("://") {
+            return Err(unsupported_scheme(resource, location));
+        } else {
+            PathBuf::from(location)
+        };
+        let mapped = self
+            .volumes
+            .iter()
+            .filter_map(|(mount, folder)| {
+                path.strip_prefix(mount)
+                    .ok()
+                    .map(|rest| (mount.as_os_str().len(), folder.join(rest)))
+            })
+            .max_by_key(|(length, _)| *length);
+        let path = match mapped {
+            Some((_, path)) => path,
+            None => self.base.join(path),
+        };
+        to_url(resource, &normal(&path))
+    }
+}
+
+/// Path of a `file:///…` URL.
+fn absolute(resource: &str, location: &str) -> Result<PathBuf, PlanError> {
+    let url = Url::parse(location).map_err(|error| {
+        invalid(
+            resource,
+            format!("location {location:?} is not a URL such as file:///store/fragments: {error}"),
+        )
+    })?;
+    if url.scheme() != "file" {
+        return Err(unsupported_scheme(resource, location));
+    }
+    let path = url.to_file_path().map_err(|()| {
+        invalid(
+            resource,
+            format!("location {location:?} has a host: write file:/// with three slashes"),
+        )
+    })?;
+    Ok(normal(&path))
+}
+
+fn unsupported_scheme(resource: &str, location: &str) -> PlanError {
+    invalid(
+        resource,
+        format!("location {location:?} is not a file: URL: this version works on volumes only"),
+    )
+}
+
+/// The path without `.` and `..`, so that nothing climbs out of a mount.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                normal.pop();
+            }
+            Component::CurDir => {}
+            other => normal.push(other),
+        }
+    }
+    normal
+}
+
+fn to_url(resource: &str, path: &Path) -> Result<Url, PlanError> {
+    Url::from_directory_path(path).map_err(|()| {
+        invalid(
+            resource,
+            format!("location {} is not an absolute path", path.display()),
+        )
+    })
+}
+
+fn invalid(resource: &str, message: String) -> PlanError {
+    PlanError::InvalidResource {
+        resource: resource.to_owned(),
+        message,
+    }
+}

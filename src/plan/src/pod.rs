@@ -1,0 +1,21 @@
+//! Where things are in an export pod: shared by the controller, which builds pods, and the exporter, which lives there.
+
+/// File with the plan, as JSON; a mounted ConfigMap.
+pub const PLAN_PATH: &str = "/etc/exportjob/plan.json";
+/// Key of the plan in its ConfigMap.
+pub const PLAN_KEY: &str = "plan.json";
+/// Where the exporter writes its [`RunReport`](crate::RunReport), as JSON.
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+/// Folder for spill files: an emptyDir.
+pub const SPILL_PATH: &str = "/tmp/exportjob";
+/// Port on which the exporter serves `GET /progress` ([`ProgressReport`](crate::ProgressReport) as JSON), `GET
+/// /healthz` and `GET /metrics`.
+pub const PROGRESS_PORT: u16 = 8081;
+/// Environment variable: bytes of memory that the pod may use (downward API, `limits.memory`).
+pub const MEMORY_LIMIT_ENV: &str = "EXPORTJOB_MEMORY_LIMIT";
+/// Environment variable: cores that the pod may use, rounded up (downward API, `limits.cpu`).
+pub const CPU_LIMIT_ENV: &str = "EXPORTJOB_CPU_LIMIT";
+/// Environment variable: name of the pod, which makes the names of its files its own.
+pub const POD_NAME_ENV: &str = "EXPORTJOB_POD_NAME";
+/// User and group id of export pods and of their volumes.
+pub const USER_ID: i64 = 65532;

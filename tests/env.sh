@@ -8,6 +8,6 @@ if command -v rustc >/dev/null 2>&1; then
   CARGO_BUILD_TARGET=${CARGO_BUILD_TARGET:-$(rustc -vV | sed -n 's/^host: //p')}
   export CARGO_BUILD_TARGET
   # Static binaries run in an image from scratch.
-  export RUSTFLAGS=${RUSTFLAGS--C target-feature=+crt-static}
+  export RUSTFLAGS="${RUSTFLAGS--C target-feature=+crt-static}"
 fi
 export PATH="$EXPORTJOB_CACHE/bin:$PATH"

@@ -1,0 +1,64 @@
+# The one list of tasks. Every recipe works from a clean checkout: what it needs, it makes or asks for.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+# Places and compiler flags; a Makefile cannot source a shell file for all of its recipes.
+ENV := . tests/env.sh
+# The test cluster's kubeconfig and docker, unless the caller brings a cluster.
+ON_CLUSTER = $(ENV); [[ -n $${KUBECONFIG:-} ]] || eval "$$(tests/cluster/up)"
+
+CHART := charts/exportjob-operator
+NAMESPACE ?= exportjob-system
+RELEASE ?= exportjob-operator
+
+.PHONY: help setup build images cluster-up cluster-down deploy demo test e2e lint fmt crds docs clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: ## Install what the other tasks need: Debian packages (as root), helm, kubectl, a Python with Delta readers
+	@tests/setup
+
+build: ## Compile all binaries and tests, optimised
+	@$(ENV); cargo build --release --locked --workspace --all-targets
+
+images: build ## Build the images without a registry and load them into the test cluster
+	@tests/cluster/images
+
+cluster-up: ## Bring up the kind cluster; prints the line that makes it current
+	@tests/cluster/up
+
+cluster-down: ## Take the cluster down, with the docker daemon if we started it
+	@tests/cluster/down
+
+deploy: setup ## Install the chart with the images of this checkout into the current cluster
+	@$(ON_CLUSTER)
+	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) --create-namespace --wait --timeout 3m \
+	  --set controller.image.repository=exportjob-controller --set controller.image.tag=dev \
+	  --set exporter.image.repository=exportjob-exporter --set exporter.image.tag=dev
+
+demo: setup ## From nothing to a finished export: cluster, chart, a job over the sample data, its result
+	@tests/demo/run
+
+test: ## All tests, the cluster's included; leaves nothing running that was not running before
+	@tests/run
+
+e2e: setup ## The cluster's tests alone, against the current KUBECONFIG (or the test cluster, which is brought up)
+	@$(ON_CLUSTER)
+	EXPORTJOB_E2E=1 cargo test --release --locked --workspace --no-fail-fast --test 'e2e_*'
+
+lint: ## Formatting, clippy, shell scripts, licences and duplicate dependencies
+	@tests/lint
+
+fmt: ## Format the Rust sources
+	@$(ENV); cargo fmt --all
+
+crds: ## Generate crds/ from the types
+	@$(ENV); cargo run --release --locked --quiet -p exportjob-api --bin crdgen -- crds
+
+clean: ## Take the cluster down and remove this project's cache: programs, images, compiled code
+	@tests/cluster/down
+	$(ENV); rm -rf "$$EXPORTJOB_CACHE"

@@ -1,0 +1,3 @@
+module exportjob.test/pause
+
+go 1.25.0

@@ -1,0 +1,3 @@
+module exportjob.test/runc-unprivileged
+
+go 1.25.0

@@ -204,6 +204,6 @@ impl ProgressReport {
     /// Share of the rows that have been read, 0 to 100; `None` while the total is not known.
     pub fn percent(&self) -> Option<u8> {
         let total = self.rows_total.filter(|total| *total > 0)?;
-        u8::try_from((self.rows_read.clamp(0, total).saturating_mul(100)) / total).ok()
+        u8::try_from(i128::from(self.rows_read.clamp(0, total)) * 100 / i128::from(total)).ok()
     }
 }

@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod limits;
 mod profiles;
 mod progress;
 
 pub use error::{Error, Result};
+pub use limits::Limits;
 pub use profiles::{ProfileBatch, ProfileStream, Profiles};
 pub use progress::Progress;

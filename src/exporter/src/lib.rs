@@ -3,11 +3,15 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod open;
 mod limits;
 mod profiles;
 mod progress;
+mod session;
 
 pub use error::{Error, Result};
 pub use limits::Limits;
+pub use open::open;
 pub use profiles::{ProfileBatch, ProfileStream, Profiles};
 pub use progress::Progress;
+pub use session::{Limits, Session};

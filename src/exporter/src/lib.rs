@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod error;
-mod open;
 mod limits;
+mod open;
 mod profiles;
 mod progress;
 mod session;
@@ -14,4 +14,4 @@ pub use limits::Limits;
 pub use open::open;
 pub use profiles::{ProfileBatch, ProfileStream, Profiles};
 pub use progress::Progress;
-pub use session::{Limits, Session};
+pub use session::Session;

@@ -14,7 +14,7 @@ CHART := charts/exportjob-operator
 NAMESPACE ?= exportjob-system
 RELEASE ?= exportjob-operator
 
-.PHONY: help setup build images cluster-up cluster-down deploy demo test e2e lint fmt crds docs clean
+.PHONY: help setup build images cluster-up cluster-down deploy sample demo test e2e lint fmt crds docs clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,9 @@ deploy: setup ## Install the chart with the images of this checkout into the cur
 	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) --create-namespace --wait --timeout 3m \
 	  --set controller.image.repository=exportjob-controller --set controller.image.tag=dev \
 	  --set exporter.image.repository=exportjob-exporter --set exporter.image.tag=dev
+
+sample: setup ## Download the CDNOW purchases and write the sample profile store to examples/cdnow/store
+	@tests/cdnow/store make examples/cdnow/store
 
 demo: setup ## From nothing to a finished export: cluster, chart, a job over the sample data, its result
 	@tests/demo/run

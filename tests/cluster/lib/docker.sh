@@ -51,6 +51,8 @@ dockerd_launch() {
   local runtime=()
   ! capability_withheld || runtime=(--add-runtime "limited=$BIN_DIR/runc-unprivileged" --default-runtime limited)
   mkdir -p "$DOCKERD_RUN" "$DOCKERD_DATA"
+  # A number that another program has by now would keep the daemon from starting.
+  if [[ -z $(dockerd_pid) ]]; then rm -f "$DOCKERD_RUN/dockerd.pid"; fi
   # Settings of a daemon of the machine's own must not reach this one.
   echo '{}' >"$DOCKERD_RUN/daemon.json"
   setsid dockerd --host "unix://$DOCKERD_SOCKET" --data-root "$DOCKERD_DATA" --exec-root "$DOCKERD_RUN/exec" \
@@ -72,11 +74,17 @@ docker_stop() {
 
 dockerd_end() {
   local pid
-  pid=$(cat "$DOCKERD_RUN/dockerd.pid" 2>/dev/null) || return 0
-  # After a reboot the number may belong to another program.
-  [[ $(cat "/proc/$pid/comm" 2>/dev/null) == dockerd ]] || return 0
+  pid=$(dockerd_pid)
+  [[ -n $pid ]] || return 0
   kill "$pid"
   wait_until 60 "the docker daemon's end" process_gone "$pid"
+}
+
+# dockerd_pid: our daemon's process; nothing when the number belongs to another program by now, as after a reboot.
+dockerd_pid() {
+  local pid
+  pid=$(cat "$DOCKERD_RUN/dockerd.pid" 2>/dev/null) || return 0
+  if [[ $(cat "/proc/$pid/comm" 2>/dev/null) == dockerd ]]; then echo "$pid"; fi
 }
 
 process_gone() { ! kill -0 "$1" 2>/dev/null; }

@@ -29,12 +29,9 @@ class Profile:
     def is_empty(self):
         return not self.crm and not self.web
 
-    @property
-    def exists(self):
-        return True
-
     def identity(self, namespace):
-        return self.customer.master if namespace == "cdnow" else self.customer.sample
+        name = self.customer.master if namespace == "cdnow" else self.customer.sample
+        return name + self.customer.suffix
 
     @property
     def primary(self):
@@ -97,21 +94,20 @@ class Profile:
             "web": {"device": self._device()},
         }
         if event_filter:
-            row["timeSeriesEvents"] = [event_row(e) for e in sorted(self.events, key=lambda e: (e.time, e.id)) if event_filter(e)]
+            row["timeSeriesEvents"] = [self._event_row(e) for e in sorted(self.events, key=lambda e: (e.time, e.id)) if event_filter(e)]
         return row
 
     def _device(self):
         return ["phone", "tablet", "desktop", "television", "kiosk"][self.customer.number % 5] if self.web else None
 
-
-def event_row(event):
-    return {
-        "_id": event.id,
-        "timestamp": event.time,
-        "eventType": "commerce.purchases",
-        "commerce": {"order": {"priceTotal": event.cents / 100, "currencyCode": "USD"}},
-        "productListItems": [{"SKU": "CD", "quantity": event.quantity}],
-    }
+    def _event_row(self, event):
+        return {
+            "_id": event.id + self.customer.suffix,
+            "timestamp": event.time,
+            "eventType": "commerce.purchases",
+            "commerce": {"order": {"priceTotal": event.cents / 100, "currencyCode": "USD"}},
+            "productListItems": [{"SKU": "CD", "quantity": event.quantity}],
+        }
 
 
 def profiles(customers, policy):

@@ -40,7 +40,7 @@ CREATE VIEW spent_100 AS
 class Membership:
     status: str
     qualified: dt.datetime
-    # None: of the customer as a whole, whichever identity; else the identity's namespace.
+    # Namespace of the identity that it is stored with.
     namespace: str
 
 
@@ -68,6 +68,8 @@ class Customer:
     events: list
     # Segment id -> memberships.
     memberships: dict
+    # What tells a copy of the customer from the others: it stands after every name.
+    suffix: str = ""
 
 
 def day(text):
@@ -97,6 +99,13 @@ def customers(base):
     add_events(base, found)
     add_memberships(base, found)
     return list(found.values())
+
+
+def copied(everyone, copies):
+    """Every customer as often as the store has it."""
+    for copy in range(copies):
+        for customer in everyone:
+            yield dataclasses.replace(customer, suffix=f"-{copy}" if copy else "")
 
 
 def add_events(base, found):

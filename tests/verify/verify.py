@@ -80,12 +80,12 @@ def compare_metrics(status, profiles):
     return good
 
 
-def verify(job, raw, folder):
+def verify(job, raw, folder, copies):
     spec, status = job["spec"], job["status"]
     if status["phase"] != "SUCCEEDED":
         print(f"the job is {status['phase']}: {status.get('errors')}")
         return False
-    customers = facts.customers(facts.load(raw))
+    customers = list(facts.copied(facts.customers(facts.load(raw)), copies))
     table = deltalake.DeltaTable(str(folder / spec["destination"]["datasetId"]))
     good, everyone = True, []
     expected = list(expect.batches(customers, spec, status["mergePolicy"]["id"]))
@@ -99,8 +99,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--raw", type=pathlib.Path, required=True, help="CDNOW_sample.txt")
     parser.add_argument("--datasets", type=pathlib.Path, required=True, help="folder with one Delta table for each Dataset")
+    parser.add_argument("--copies", type=int, default=1, help="how often the store has each customer")
     arguments = parser.parse_args()
-    sys.exit(0 if verify(json.load(sys.stdin), arguments.raw, arguments.datasets) else 1)
+    sys.exit(0 if verify(json.load(sys.stdin), arguments.raw, arguments.datasets, arguments.copies) else 1)
 
 
 if __name__ == "__main__":

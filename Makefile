@@ -22,8 +22,8 @@ help: ## Show this list
 setup: ## Install what the other tasks need: Debian packages (as root), helm, kubectl, a Python with Delta readers
 	@tests/setup
 
-build: ## Compile all binaries and tests, optimised
-	@$(ENV); cargo build --release --locked --workspace --all-targets
+build: ## Compile all binaries, optimised
+	@$(ENV); cargo build --release --locked --workspace
 
 images: build ## Build the images without a registry and load them into the test cluster
 	@tests/cluster/images
@@ -34,11 +34,13 @@ cluster-up: ## Bring up the kind cluster; prints the line that makes it current
 cluster-down: ## Take the cluster down, with the docker daemon if we started it
 	@tests/cluster/down
 
-deploy: setup ## Install the chart with the images of this checkout into the current cluster
+# The tag stays the same from build to build, so the binary's hash in an annotation makes a new one start.
+deploy: setup ## Install the chart with the images of `make images` into the current cluster
 	@$(ON_CLUSTER)
+	binary=$$(sha256sum "$$CARGO_TARGET_DIR/$${CARGO_BUILD_TARGET:-}/release/exportjob-controller" | cut -c1-16)
 	helm upgrade --install $(RELEASE) $(CHART) --namespace $(NAMESPACE) --create-namespace --wait --timeout 3m \
-	  --set controller.image.repository=exportjob-controller --set controller.image.tag=dev \
-	  --set exporter.image.repository=exportjob-exporter --set exporter.image.tag=dev
+	  --set controller.image.tag=dev --set exporter.image.tag=dev \
+	  --set-string "controller.podAnnotations.exportjob\.dev/binary=$$binary"
 
 sample: setup ## Download the CDNOW purchases and write the sample profile store to examples/cdnow/store
 	@tests/cdnow/store make examples/cdnow/store
@@ -61,6 +63,9 @@ fmt: ## Format the Rust sources
 
 crds: ## Generate crds/ from the types
 	@$(ENV); cargo run --release --locked --quiet -p exportjob-api --bin crdgen -- crds
+
+docs: ## Generate the reference of the resources in docs/reference from the types
+	@$(ENV); cargo run --release --locked --quiet -p exportjob-api --bin refgen -- docs/reference
 
 clean: ## Take the cluster down and remove this project's cache: programs, images, compiled code
 	@tests/cluster/down

@@ -55,14 +55,18 @@ firewall_ours() {
   printf '%s' "$pattern"
 }
 
-# Docker names a network's bridge after the network's id; the state folder of our daemon is the only list of those ids
-# that is left once it has ended.
-links_ours() { cat "$RUN_DIR/links" 2>/dev/null || true; }
-
-# links_remember: notes the bridges of our daemon's networks; to be called while it still answers.
+# links_remember: notes the bridges of our daemon's networks and what hangs on them; to be called while it answers. The
+# note is all that is left to go by when the daemon dies: bridges are named after ids that only it knew, and the link of
+# a container loses its bridge.
 links_remember() {
-  docker network ls --filter driver=bridge --format 'br-{{.ID}}' >"$RUN_DIR/links"
+  local bridge
+  for bridge in $(docker network ls --filter driver=bridge --format 'br-{{.ID}}'); do
+    ip -o link show master "$bridge" 2>/dev/null | awk -F': ' '{sub(/@.*/, "", $2); print $2}'
+    echo "$bridge"
+  done >"$RUN_DIR/links"
 }
+
+links_ours() { cat "$RUN_DIR/links" 2>/dev/null || true; }
 
 links_remove() {
   local link

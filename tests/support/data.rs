@@ -1,0 +1,47 @@
+//! The sample data: stores made of the CDNOW purchases, and the check of what was exported from them.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use exportjob_api::ExportJob;
+
+use crate::programs::{Finished, cache, python, repository, run, succeed};
+
+/// The raw file with the purchases, downloaded when it is not in the cache.
+pub fn raw_file() -> PathBuf {
+    let output = succeed(&repository().join("tests/cdnow/store"), &["raw"], b"");
+    PathBuf::from(String::from_utf8(output).expect("a path in UTF-8").trim())
+}
+
+/// A profile store in which every customer stands `copies` times. It is kept in the cache.
+pub fn store(copies: u32) -> PathBuf {
+    // Tests are threads of one program, and the store is made once.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = cache().join(format!("cdnow/store-{copies}"));
+    let arguments = ["make", folder.to_str().expect("a path in UTF-8"), &copies.to_string()];
+    succeed(&repository().join("tests/cdnow/store"), &arguments, b"");
+    folder
+}
+
+/// Manifests of `examples/cdnow`, by file name.
+pub fn example(name: &str) -> PathBuf {
+    repository().join("examples/cdnow").join(name)
+}
+
+/// Checks an export of the sample store (one copy) row by row and counter by counter against the raw file; `datasets` is
+/// the folder with the Delta tables. Not the exporter but Python's `deltalake` reads them.
+pub fn verify(export_job: &ExportJob, datasets: &Path) -> Finished {
+    let script = repository().join("tests/verify/verify.py");
+    let raw = raw_file();
+    let arguments: [&Path; 5] = [&script, Path::new("--raw"), &raw, Path::new("--datasets"), datasets];
+    run(&python(), &arguments, &serde_json::to_vec(export_job).expect("an ExportJob is JSON"))
+}
+
+/// [`verify`], which must find nothing.
+pub fn assert_verified(export_job: &ExportJob, datasets: &Path) {
+    let finished = verify(export_job, datasets);
+    assert!(finished.code == Some(0), "the export differs from the raw file:\n{}", finished.everything());
+}

@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 # Places and compiler flags; a Makefile cannot source a shell file for all of its recipes.
 ENV := . tests/env.sh
 # The test cluster's kubeconfig and docker, unless the caller brings a cluster.
-ON_CLUSTER = $(ENV); [[ -n $${KUBECONFIG:-} ]] || eval "$$(tests/cluster/up)"
+ON_CLUSTER = $(ENV); [[ -n $${KUBECONFIG:-} ]] || { exports=$$(tests/cluster/up) && eval "$$exports"; }
 
 CHART := charts/exportjob-operator
 NAMESPACE ?= exportjob-system

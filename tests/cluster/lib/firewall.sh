@@ -1,43 +1,25 @@
-# What a docker daemon and a node in it change in the kernel, and how to take it back: docker leaves its packet rules
-# behind when it ends and refuses to forward what is not its own; the node's systemd and kubelet set kernel parameters,
-# some of which are the whole machine's.
+# What a docker daemon leaves behind when it ends, and how to take it back: its packet rules and chains, links, and a
+# machine that refuses to forward what is not docker's.
 # shellcheck shell=bash
 
-FIREWALL_BEFORE=$RUN_DIR/firewall.before
-KERNEL_SETTINGS=(
-  fs/file-max fs/protected_fifos fs/protected_hardlinks fs/protected_regular fs/protected_symlinks
-  kernel/panic kernel/panic_on_oops kernel/pid_max net/ipv4/ip_forward vm/overcommit_memory vm/panic_on_oom
-)
+FORWARD_BEFORE=$RUN_DIR/forward.before
 
-# firewall_remember: notes what docker and the node overwrite, for firewall_restore.
+# firewall_remember: notes what docker overwrites, for firewall_restore. What a daemon that died had noted is kept: it
+# says what was before that one.
 firewall_remember() {
-  # Of a daemon that died: what is to be restored is what was before that one.
-  [[ ! -f $FIREWALL_BEFORE ]] || return 0
-  local setting
-  {
-    echo "policy $(iptables -S FORWARD 2>/dev/null | awk '$1 == "-P" {print $3}')"
-    for setting in "${KERNEL_SETTINGS[@]}"; do
-      if [[ -r /proc/sys/$setting ]]; then echo "$setting $(cat "/proc/sys/$setting")"; fi
-    done
-  } >"$FIREWALL_BEFORE"
+  [[ -f $FORWARD_BEFORE ]] || iptables -S FORWARD 2>/dev/null | awk '$1 == "-P" {print $3}' >"$FORWARD_BEFORE"
 }
 
 # firewall_restore: removes docker's chains and links, and the rules that name them; leaves all other rules alone.
 firewall_restore() {
-  local tool name value
+  local tool
   for tool in iptables ip6tables; do
     if have "$tool-save"; then firewall_strip "$tool"; fi
   done
   links_remove
-  [[ -f $FIREWALL_BEFORE ]] || return 0
-  while read -r name value; do
-    if [[ $name == policy ]]; then
-      iptables -P FORWARD "${value:-ACCEPT}"
-    else
-      echo "$value" >"/proc/sys/$name"
-    fi
-  done <"$FIREWALL_BEFORE"
-  rm -f "$FIREWALL_BEFORE"
+  [[ -f $FORWARD_BEFORE ]] || return 0
+  iptables -P FORWARD "$(grep . "$FORWARD_BEFORE" || echo ACCEPT)"
+  rm -f "$FORWARD_BEFORE"
 }
 
 # firewall_strip TOOL: one save, one filter, one restore; only when there is something of docker's.

@@ -61,8 +61,11 @@ lint: ## Formatting, clippy, shell scripts, licences and duplicate dependencies
 fmt: ## Format the Rust sources
 	@$(ENV); cargo fmt --all
 
-crds: ## Generate crds/ from the types
-	@$(ENV); cargo run --release --locked --quiet -p exportjob-api --bin crdgen -- crds
+crds: ## Generate crds/, and the chart's copy, from the types
+	@$(ENV)
+	for folder in crds $(CHART)/files/crds; do
+	  cargo run --release --locked --quiet -p exportjob-api --bin crdgen -- "$$folder"
+	done
 
 docs: ## Generate the reference of the resources in docs/reference from the types
 	@$(ENV); cargo run --release --locked --quiet -p exportjob-api --bin refgen -- docs/reference

@@ -70,6 +70,9 @@ crds: ## Generate crds/, and the chart's copy, from the types
 docs: ## Generate the reference of the resources in docs/reference from the types
 	@$(ENV); cargo run --release --locked --quiet -p exportjob-api --bin refgen -- docs/reference
 
+docs: ## Generate the reference of the resources, docs/reference/, from the types
+	@$(ENV); cargo run --release --locked --quiet -p exportjob-api --bin refgen -- docs/reference
+
 clean: ## Take the cluster down and remove this project's cache: programs, images, compiled code
 	@tests/cluster/down
 	$(ENV); rm -rf "$$EXPORTJOB_CACHE"

@@ -69,6 +69,8 @@ docker_stop() {
   local mount
   while read -r mount; do umount "$mount"; done < <(mounts_below "$DOCKERD_RUN" "$DOCKERD_DATA")
   firewall_restore
+  # Empty by now, unless another daemon has containers there.
+  find /sys/fs/cgroup -maxdepth 2 -name docker -type d -exec rmdir {} + 2>/dev/null || true
   rm -rf "$DOCKERD_RUN"
 }
 

@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
+#[path = "support/chart.rs"]
+pub mod chart;
 #[path = "support/data.rs"]
 pub mod data;
 #[path = "support/node.rs"]

@@ -72,6 +72,8 @@ node_image_assemble() {
   docker exec "$builder" bash -c 'kill $(pidof containerd); while pidof containerd; do sleep 0.1; done; rm -rf /run/containerd/*'
   docker commit -c 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]' "$builder" "$image"
   docker rm -f "$builder"
+  # What is in the node is not needed beside it.
+  xargs docker rmi <"$work/images"
   docker rmi "$builder:latest"
 }
 

@@ -1,8 +1,9 @@
 //! The query engine of one run: its memory, its cores and its place for what does not fit into memory.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use datafusion::{
+    error::DataFusionError,
     execution::{
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::FairSpillPool,
@@ -12,7 +13,7 @@ use datafusion::{
 };
 use exportjob_plan::code;
 
-use crate::{Error, Limits, Result};
+use crate::{Error, Limits, Result, error::io_kind};
 
 /// The query engine of one run.
 pub struct Session {
@@ -55,4 +56,29 @@ impl Session {
             (pool_bytes / (4 * SORTS_PER_CORE * cores)).min(MAX_RESERVATION);
         Ok(Self { context: SessionContext::new_with_config_rt(config, runtime), pool_bytes })
     }
+}
+
+/// What the engine reports, in our terms: an error of ours that came through it, too little memory or disk, or a bug.
+pub(crate) fn engine_error(error: DataFusionError) -> Error {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(cause) = next {
+        if let Some(own) = cause.downcast_ref::<Error>() {
+            let own = Error::new(own.code(), own.to_string());
+            return own.caused_by(error);
+        }
+        next = cause.source();
+    }
+    let full = matches!(io_kind(&error), Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded));
+    let (error_code, message) = match error.find_root() {
+        _ if full => (
+            code::RESOURCES_EXHAUSTED,
+            "no space is left in the folder for spill files: give the export more ephemeral storage".to_owned(),
+        ),
+        DataFusionError::ResourcesExhausted(_) => (
+            code::RESOURCES_EXHAUSTED,
+            "the export needs more memory than it may use: raise the memory limit in spec.execution.resources".to_owned(),
+        ),
+        root => (code::INTERNAL, format!("the profiles cannot be merged: {root}")),
+    };
+    Error::new(error_code, message).caused_by(error)
 }

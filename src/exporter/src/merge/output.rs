@@ -1,0 +1,399 @@
+//! The merged profiles, collected as places of rows and built column by column.
+
+use std::sync::Arc;
+
+use datafusion::arrow::{
+    array::{
+        Array, ArrayBuilder as _, ArrayRef, BooleanBuilder, ListArray, MapArray, RecordBatch, RecordBatchOptions, StringArray,
+        StringBuilder, StructArray, new_null_array,
+    },
+    buffer::{OffsetBuffer, ScalarBuffer},
+    compute::interleave,
+    datatypes::{DataType, Field, Fields, Schema, SchemaRef},
+    error::ArrowError,
+};
+
+use super::{
+    batches::{Events, Fragments, Memberships, text_at},
+    cursor::Row,
+    profile::Windows,
+};
+use crate::{
+    fields::types::{TEXT, list_of, map_of, map_parts, struct_of, time},
+    project::assemble,
+    read::convert,
+    select::Membership,
+};
+
+type Result<T, E = ArrowError> = std::result::Result<T, E>;
+
+/// Columns that a merge computes, in their order; the customer's columns follow.
+pub(crate) const IDENTITY_MAP: &str = "identityMap";
+/// See [`IDENTITY_MAP`].
+pub(crate) const IDENTITIES: &str = "identities";
+/// See [`IDENTITY_MAP`].
+pub(crate) const SEGMENT_MEMBERSHIP: &str = "segmentMembership";
+/// See [`IDENTITY_MAP`].
+pub(crate) const EVENTS: &str = "timeSeriesEvents";
+
+/// Column behind those that are written: the namespaces in which a profile has an identity.
+pub(crate) const NAMESPACES: &str = "__namespaces";
+
+/// Name of the column that says which profiles the batch with this index takes.
+pub(crate) fn selected_column(batch: usize) -> String {
+    format!("__selected_{batch}")
+}
+
+/// The columns of merged profiles.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    /// Columns that are written: any of the computed ones, then the customer's.
+    pub written: Fields,
+    /// The customer's columns among them.
+    pub attributes: Fields,
+    /// Fields of an event.
+    pub events: Fields,
+    /// Whether the store has an end of memberships.
+    pub has_valid_until: bool,
+    /// Other fields of a membership that the store has.
+    pub membership: Fields,
+}
+
+/// `identityMap`: namespace to list of identities.
+pub(crate) fn identity_map_type() -> DataType {
+    map_of(TEXT, list_of(struct_of([("id", TEXT), ("primary", DataType::Boolean)])))
+}
+
+/// `identities`: list of identities with their namespaces.
+pub(crate) fn identities_type() -> DataType {
+    let namespace = struct_of([("code", TEXT)]);
+    list_of(struct_of([("id", TEXT), ("namespace", namespace), ("primary", DataType::Boolean)]))
+}
+
+impl Shape {
+    /// Fields of a membership.
+    fn membership_fields(&self) -> Fields {
+        let fixed = [("status", TEXT), ("lastQualificationTime", time())].into_iter();
+        let until = self.has_valid_until.then(|| ("validUntil", time()));
+        let fixed = fixed.chain(until).map(|(name, data_type)| Arc::new(Field::new(name, data_type, true)));
+        fixed.chain(self.membership.iter().cloned()).collect()
+    }
+
+    /// `segmentMembership`: namespace to segment to membership.
+    pub fn segment_membership_type(&self) -> DataType {
+        map_of(TEXT, map_of(TEXT, DataType::Struct(self.membership_fields())))
+    }
+
+    /// `timeSeriesEvents`: list of events.
+    pub fn events_type(&self) -> DataType {
+        list_of(DataType::Struct(self.events.clone()))
+    }
+
+    /// What a merge delivers for this many batches.
+    pub fn schema(&self, batches: usize) -> SchemaRef {
+        let namespaces = Arc::new(Field::new(NAMESPACES, list_of(TEXT), false));
+        let selected =
+            (0..batches).map(|batch| Arc::new(Field::new(selected_column(batch), DataType::Boolean, false)));
+        let fields: Fields = self.written.iter().cloned().chain([namespaces]).chain(selected).collect();
+        Arc::new(Schema::new(fields))
+    }
+}
+
+/// A merged profile, as places of rows.
+pub(super) struct Merged<'a> {
+    /// Its identities, by namespace and id.
+    pub identities: &'a [(&'a str, &'a str)],
+    /// Place of the primary one.
+    pub primary: usize,
+    /// Its records, in the order in which they give their values.
+    pub fragments: &'a [Row],
+    /// Its events, in order.
+    pub events: &'a [Row],
+    /// Its memberships, by namespace and id.
+    pub memberships: &'a [Row],
+    /// The same, read.
+    pub members: &'a [Membership<'a>],
+    /// The batches that take it.
+    pub taken: &'a [bool],
+}
+
+/// Ends of lists.
+struct Ends(Vec<i32>);
+
+impl Ends {
+    fn new() -> Self {
+        Self(vec![0])
+    }
+
+    fn push(&mut self, end: usize) {
+        self.0.push(i32::try_from(end).unwrap_or(i32::MAX));
+    }
+
+    fn finish(&self) -> OffsetBuffer<i32> {
+        OffsetBuffer::new(ScalarBuffer::from(self.0.clone()))
+    }
+}
+
+/// Merged profiles that have not been delivered yet.
+pub(super) struct Output {
+    shape: Arc<Shape>,
+    schema: SchemaRef,
+    rows: usize,
+    /// For each leaf of the attributes: where its values are; batch 0 is null, the window's batches follow.
+    attributes: Vec<Vec<Row>>,
+    ids: StringBuilder,
+    codes: StringBuilder,
+    primary: BooleanBuilder,
+    identities: Ends,
+    namespaces: StringBuilder,
+    namespace_count: usize,
+    namespace_ids: Ends,
+    profile_namespaces: Ends,
+    events: Vec<Row>,
+    event_ends: Ends,
+    memberships: Vec<Row>,
+    segment_namespaces: StringBuilder,
+    segment_namespace_count: usize,
+    segment_ends: Ends,
+    profile_segment_namespaces: Ends,
+    selected: Vec<BooleanBuilder>,
+}
+
+impl Output {
+    /// Nothing, for this many leaves of attributes.
+    pub fn new(shape: Arc<Shape>, leaves: usize, batches: usize) -> Self {
+        Self {
+            schema: shape.schema(batches),
+            shape,
+            rows: 0,
+            attributes: vec![Vec::new(); leaves],
+            ids: StringBuilder::new(),
+            codes: StringBuilder::new(),
+            primary: BooleanBuilder::new(),
+            identities: Ends::new(),
+            namespaces: StringBuilder::new(),
+            namespace_count: 0,
+            namespace_ids: Ends::new(),
+            profile_namespaces: Ends::new(),
+            events: Vec::new(),
+            event_ends: Ends::new(),
+            memberships: Vec::new(),
+            segment_namespaces: StringBuilder::new(),
+            segment_namespace_count: 0,
+            segment_ends: Ends::new(),
+            profile_segment_namespaces: Ends::new(),
+            selected: (0..batches).map(|_| BooleanBuilder::new()).collect(),
+        }
+    }
+
+    /// Profiles that are waiting.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Events and identities that are waiting.
+    pub fn elements(&self) -> usize {
+        self.events.len() + self.primary.len()
+    }
+
+    /// Adds a profile.
+    pub fn push(&mut self, windows: &Windows<'_>, profile: &Merged<'_>) {
+        self.push_attributes(windows.fragments, profile.fragments);
+        self.push_identities(profile);
+        self.push_memberships(profile);
+        self.events.extend_from_slice(profile.events);
+        self.event_ends.push(self.events.len());
+        for (selected, taken) in self.selected.iter_mut().zip(profile.taken) {
+            selected.append_value(*taken);
+        }
+        self.rows += 1;
+    }
+
+    /// For each leaf: the first record that has a value.
+    fn push_attributes(&mut self, window: &[Fragments], rows: &[Row]) {
+        for (leaf, places) in self.attributes.iter_mut().enumerate() {
+            let winner = rows.iter().find(|row| window[row.0].leaves[leaf].is_valid(row.1));
+            places.push(winner.map_or((0, 0), |row| (row.0 + 1, row.1)));
+        }
+    }
+
+    fn push_identities(&mut self, profile: &Merged<'_>) {
+        let mut last = None;
+        for (index, (namespace, id)) in profile.identities.iter().enumerate() {
+            if last != Some(*namespace) {
+                if last.is_some() {
+                    self.namespace_ids.push(self.primary.len());
+                }
+                last = Some(*namespace);
+                self.namespaces.append_value(namespace);
+                self.namespace_count += 1;
+            }
+            self.ids.append_value(id);
+            self.codes.append_value(namespace);
+            self.primary.append_value(index == profile.primary);
+        }
+        if last.is_some() {
+            self.namespace_ids.push(self.primary.len());
+        }
+        self.identities.push(self.primary.len());
+        self.profile_namespaces.push(self.namespace_count);
+    }
+
+    fn push_memberships(&mut self, profile: &Merged<'_>) {
+        let mut last = None;
+        for (row, member) in profile.memberships.iter().zip(profile.members) {
+            if last != Some(member.namespace) {
+                if last.is_some() {
+                    self.segment_ends.push(self.memberships.len());
+                }
+                last = Some(member.namespace);
+                self.segment_namespaces.append_value(member.namespace);
+                self.segment_namespace_count += 1;
+            }
+            self.memberships.push(*row);
+        }
+        if last.is_some() {
+            self.segment_ends.push(self.memberships.len());
+        }
+        self.profile_segment_namespaces.push(self.segment_namespace_count);
+    }
+
+    /// The waiting profiles as a batch; none waits afterwards.
+    pub fn finish(&mut self, windows: &Windows<'_>) -> Result<RecordBatch> {
+        let fresh = Self::new(self.shape.clone(), self.attributes.len(), self.selected.len());
+        std::mem::replace(self, fresh).build(windows)
+    }
+
+    fn build(mut self, windows: &Windows<'_>) -> Result<RecordBatch> {
+        let identities = Identities {
+            ids: Arc::new(self.ids.finish()),
+            codes: Arc::new(self.codes.finish()),
+            primary: Arc::new(self.primary.finish()),
+        };
+        let namespaces = self.namespaces.finish();
+        let mut attributes = self.attributes(windows.fragments)?.into_iter();
+        let mut columns = Vec::with_capacity(self.schema.fields().len());
+        let shape = self.shape.clone();
+        for field in &shape.written {
+            let whole = match field.name().as_str() {
+                IDENTITY_MAP => identities.by_namespace(&namespaces, &self.namespace_ids, &self.profile_namespaces)?,
+                IDENTITIES => identities.list(&self.identities)?,
+                SEGMENT_MEMBERSHIP => self.segment_membership(windows.memberships)?,
+                EVENTS => self.events(windows.events)?,
+                name => attributes
+                    .next()
+                    .ok_or_else(|| ArrowError::InvalidArgumentError(format!("there is no column for {name}")))?,
+            };
+            columns.push(convert(&whole, field.data_type())?);
+        }
+        columns.push(list(self.profile_namespaces.finish(), Arc::new(namespaces))?);
+        for selected in &mut self.selected {
+            columns.push(Arc::new(selected.finish()));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        RecordBatch::try_new_with_options(self.schema, columns, &options)
+    }
+
+    fn attributes(&self, window: &[Fragments]) -> Result<Vec<ArrayRef>> {
+        let types = crate::project::leaves(&self.shape.attributes);
+        let mut leaves = Vec::with_capacity(types.len());
+        for (leaf, ((_, data_type), places)) in types.into_iter().zip(&self.attributes).enumerate() {
+            let null = new_null_array(&data_type, 1);
+            let batches = window.iter().map(|batch| batch.leaves[leaf].as_ref());
+            let arrays: Vec<&dyn Array> = std::iter::once(null.as_ref()).chain(batches).collect();
+            leaves.push(interleave(&arrays, places)?);
+        }
+        assemble(&self.shape.attributes, &mut leaves.into_iter())
+    }
+
+    fn events(&self, window: &[Events]) -> Result<ArrayRef> {
+        let leaves = gather_all(&self.shape.events, &self.events, |leaf| {
+            window.iter().map(|batch| batch.leaves[leaf].as_ref()).collect()
+        })?;
+        let columns = assemble(&self.shape.events, &mut leaves.into_iter())?;
+        let events = StructArray::try_new_with_length(self.shape.events.clone(), columns, None, self.events.len())?;
+        list(self.event_ends.finish(), Arc::new(events))
+    }
+
+    fn segment_membership(&mut self, window: &[Memberships]) -> Result<ArrayRef> {
+        let rows = &self.memberships;
+        let statuses = window.iter().map(|batch| &batch.statuses);
+        let statuses: Vec<&StringArray> = statuses.collect();
+        let status: StringArray =
+            rows.iter().map(|row| text_at(statuses[row.0], row.1).or(Some("realized"))).collect();
+        let qualified = window.iter().map(|batch| &batch.qualified as &dyn Array).collect::<Vec<_>>();
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(status), gather(&qualified, rows, &time())?];
+        if self.shape.has_valid_until {
+            let until = window.iter().map(|batch| &batch.valid_until as &dyn Array).collect::<Vec<_>>();
+            columns.push(gather(&until, rows, &time())?);
+        }
+        let leaves = gather_all(&self.shape.membership, rows, |leaf| {
+            window.iter().map(|batch| batch.leaves[leaf].as_ref()).collect()
+        })?;
+        columns.extend(assemble(&self.shape.membership, &mut leaves.into_iter())?);
+        let ids = window.iter().map(|batch| &batch.ids as &dyn Array).collect::<Vec<_>>();
+        let ids = gather(&ids, rows, &TEXT)?;
+        let members = StructArray::try_new(self.shape.membership_fields(), columns, None)?;
+        let segments = map(self.segment_ends.finish(), ids, Arc::new(members))?;
+        map(self.profile_segment_namespaces.finish(), Arc::new(self.segment_namespaces.finish()), segments)
+    }
+}
+
+/// The identities of all waiting profiles.
+struct Identities {
+    ids: ArrayRef,
+    codes: ArrayRef,
+    primary: ArrayRef,
+}
+
+impl Identities {
+    fn list(&self, ends: &Ends) -> Result<ArrayRef> {
+        let namespace = fields([("code", TEXT)]);
+        let namespaces = StructArray::try_new(namespace.clone(), vec![self.codes.clone()], None)?;
+        let item =
+            fields([("id", TEXT), ("namespace", DataType::Struct(namespace)), ("primary", DataType::Boolean)]);
+        let columns = vec![self.ids.clone(), Arc::new(namespaces), self.primary.clone()];
+        list(ends.finish(), Arc::new(StructArray::try_new(item, columns, None)?))
+    }
+
+    fn by_namespace(&self, namespaces: &StringArray, ids: &Ends, profiles: &Ends) -> Result<ArrayRef> {
+        let item = fields([("id", TEXT), ("primary", DataType::Boolean)]);
+        let items = StructArray::try_new(item, vec![self.ids.clone(), self.primary.clone()], None)?;
+        map(profiles.finish(), Arc::new(namespaces.clone()), list(ids.finish(), Arc::new(items))?)
+    }
+}
+
+fn fields<const N: usize>(fields: [(&str, DataType); N]) -> Fields {
+    fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect()
+}
+
+fn list(offsets: OffsetBuffer<i32>, values: ArrayRef) -> Result<ArrayRef> {
+    let item = Arc::new(Field::new("element", values.data_type().clone(), true));
+    Ok(Arc::new(ListArray::try_new(item, offsets, values, None)?))
+}
+
+fn map(offsets: OffsetBuffer<i32>, keys: ArrayRef, values: ArrayRef) -> Result<ArrayRef> {
+    let DataType::Map(entries, _) = map_of(keys.data_type().clone(), values.data_type().clone()) else {
+        return Err(ArrowError::InvalidArgumentError("a map has entries".to_owned()));
+    };
+    let (DataType::Struct(fields), true) = (entries.data_type(), map_parts(&entries).is_some()) else {
+        return Err(ArrowError::InvalidArgumentError("the entries of a map have keys and values".to_owned()));
+    };
+    let columns = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
+    Ok(Arc::new(MapArray::try_new(entries, offsets, columns, None, false)?))
+}
+
+/// The rows' values. Without rows the arrays may be none, too.
+fn gather(arrays: &[&dyn Array], rows: &[Row], data_type: &DataType) -> Result<ArrayRef> {
+    if rows.is_empty() { Ok(new_null_array(data_type, 0)) } else { interleave(arrays, rows) }
+}
+
+/// The rows' values in each of the leaves of these fields.
+fn gather_all<'a>(
+    fields: &Fields,
+    rows: &[Row],
+    arrays: impl Fn(usize) -> Vec<&'a dyn Array>,
+) -> Result<Vec<ArrayRef>> {
+    let types = crate::project::leaves(fields);
+    types.iter().enumerate().map(|(leaf, (_, data_type))| gather(&arrays(leaf), rows, data_type)).collect()
+}

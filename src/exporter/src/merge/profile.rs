@@ -1,0 +1,119 @@
+//! One profile: whether it is in the audience, and which of its rows make it up.
+
+use datafusion::arrow::error::ArrowError;
+
+use super::{
+    batches::{Events, Fragments, Identities, Keyed, Memberships},
+    cursor::Row,
+    events::{self, EventWindow},
+    fragments::{self, FragmentRules},
+    memberships,
+    output::{Merged, Output},
+};
+use crate::select::{Audience, Membership};
+
+/// How profiles are merged and chosen.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// Order of records.
+    pub fragments: FragmentRules,
+    /// Which events are written.
+    pub events: EventWindow,
+    /// Which profiles are taken.
+    pub audience: Audience,
+}
+
+/// The batches that rows are in.
+pub(super) struct Windows<'a> {
+    pub fragments: &'a [Fragments],
+    pub events: &'a [Events],
+    pub identities: &'a [Identities],
+    pub memberships: &'a [Memberships],
+}
+
+/// The rows of one profile, and what is decided about it; kept from profile to profile to save allocations.
+#[derive(Default)]
+pub(super) struct ProfileRows {
+    pub fragments: Vec<Row>,
+    pub events: Vec<Row>,
+    pub identities: Vec<Row>,
+    pub memberships: Vec<Row>,
+    taken: Vec<bool>,
+}
+
+/// Merges the rows into one and adds it to the output, if the profile is in the audience.
+pub(super) fn merge(
+    rules: &Rules,
+    windows: &Windows<'_>,
+    rows: &mut ProfileRows,
+    output: &mut Output,
+) -> Result<(), ArrowError> {
+    memberships::current(windows.memberships, &mut rows.memberships)?;
+    let members: Vec<Membership<'_>> =
+        rows.memberships.iter().map(|row| memberships::membership(windows.memberships, *row)).collect();
+    if !rules.audience.take(&members, &mut rows.taken) {
+        return Ok(());
+    }
+    let is_empty = rows.fragments.is_empty();
+    if is_empty && !rules.audience.empty_profiles() {
+        return Ok(());
+    }
+    rules.fragments.newest_first(windows.fragments, &mut rows.fragments)?;
+    let identities = identities(windows, rows);
+    events::distinct(windows.events, &mut rows.events)?;
+    let newest = if is_empty {
+        events::newest_ingest(windows.events, &rows.events)
+    } else {
+        fragments::newest_ingest(windows.fragments, &rows.fragments)
+    };
+    if !rules.audience.is_new(newest) {
+        return Ok(());
+    }
+    let primary = primary(windows, rows).and_then(|identity| identities.binary_search(&identity).ok()).unwrap_or(0);
+    events::in_order(windows.events, rules.events, &mut rows.events)?;
+    rules.fragments.by_precedence(windows.fragments, &mut rows.fragments);
+    output.push(
+        windows,
+        &Merged {
+            identities: &identities,
+            primary,
+            fragments: &rows.fragments,
+            events: &rows.events,
+            memberships: &rows.memberships,
+            members: &members,
+            taken: &rows.taken,
+        },
+    );
+    Ok(())
+}
+
+/// The identities of the profile, by namespace and id.
+fn identities<'a>(windows: &Windows<'a>, rows: &ProfileRows) -> Vec<(&'a str, &'a str)> {
+    let mut identities = Vec::with_capacity(rows.identities.len() + 1);
+    add(&mut identities, windows.identities, &rows.identities);
+    add(&mut identities, windows.fragments, &rows.fragments);
+    add(&mut identities, windows.events, &rows.events);
+    add(&mut identities, windows.memberships, &rows.memberships);
+    identities.sort_unstable();
+    identities.dedup();
+    identities
+}
+
+fn add<'a, B: Keyed>(identities: &mut Vec<(&'a str, &'a str)>, window: &'a [B], rows: &[Row]) {
+    for row in rows {
+        let identity = window[row.0].owners().identity(row.1);
+        // Rows of one identity come in a row more often than not.
+        if identities.last() != Some(&identity) {
+            identities.push(identity);
+        }
+    }
+}
+
+/// The identity of the newest record, else of the newest event.
+fn primary<'a>(windows: &Windows<'a>, rows: &ProfileRows) -> Option<(&'a str, &'a str)> {
+    if let Some(row) = rows.fragments.first() {
+        return Some(windows.fragments[row.0].owners.identity(row.1));
+    }
+    let row = events::newest(windows.events, &rows.events)?;
+    Some(windows.events[row.0].owners.identity(row.1))
+}

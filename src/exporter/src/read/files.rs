@@ -1,0 +1,155 @@
+//! Parquet files in folders: which there are, and what their footers say.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use datafusion::{
+    arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, TimeUnit},
+    parquet::{
+        arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions},
+        basic::Type as PhysicalType,
+        errors::ParquetError,
+        file::metadata::ParquetMetaData,
+    },
+};
+use exportjob_plan::code;
+
+use crate::{Error, Result};
+
+/// A Parquet file with its footer.
+#[derive(Clone, Debug)]
+pub(crate) struct ParquetFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its footer.
+    pub metadata: ArrowReaderMetadata,
+    /// When it was last written, in microseconds.
+    pub written: i64,
+}
+
+/// No folder of data is nested deeper; a link that leads back to its own folder is.
+const MAX_DEPTH: usize = 32;
+
+/// The Parquet files of a folder and of the folders in it, by path, with their footers read.
+pub(crate) fn read_folder(folder: &Path) -> Result<Vec<ParquetFile>> {
+    let mut paths = Vec::new();
+    list(folder, 0, &mut paths)?;
+    paths.sort();
+    paths.into_iter().map(|path| read_footer(&path)).collect()
+}
+
+fn list(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
+    if depth > MAX_DEPTH {
+        return Err(unreadable(folder, "is nested too deep: look for a link that leads back to a folder around it"));
+    }
+    if folder.join("_delta_log").is_dir() {
+        return Err(Error::new(
+            code::INVALID_STORE,
+            format!("{} is a Delta table: declare it with format: delta", folder.display()),
+        ));
+    }
+    let failed = |error: io::Error| cannot_read(folder, error);
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        // Names with these are what other tools work on, or their marks: _temporary, _SUCCESS, .crc.
+        if entry.file_name().as_encoded_bytes().first().is_some_and(|first| b"_.".contains(first)) {
+            continue;
+        }
+        let path = entry.path();
+        if fs::metadata(&path).map_err(|error| cannot_read(&path, error))?.is_dir() {
+            list(&path, depth + 1, paths)?;
+        } else {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The footer of a Parquet file.
+pub(crate) fn read_footer(path: &Path) -> Result<ParquetFile> {
+    let file = fs::File::open(path).map_err(|error| cannot_read(path, error))?;
+    let written = file.metadata().and_then(|metadata| metadata.modified()).map_err(|error| cannot_read(path, error))?;
+    let metadata = load(&file).map_err(|error| broken(path, error))?;
+    Ok(ParquetFile { path: path.to_owned(), metadata, written: micros(written) })
+}
+
+fn load(file: &fs::File) -> Result<ArrowReaderMetadata, ParquetError> {
+    let loaded = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
+    let mut leaf = 0;
+    let fields = coarser_times(loaded.schema().fields(), loaded.metadata(), &mut leaf);
+    if fields == *loaded.schema().fields() {
+        return Ok(loaded);
+    }
+    let schema = Schema::new_with_metadata(fields, loaded.schema().metadata().clone());
+    ArrowReaderMetadata::try_new(loaded.metadata().clone(), ArrowReaderOptions::new().with_schema(Arc::new(schema)))
+}
+
+/// The old 96-bit times reach further than nanoseconds in 64 bits can: they are read as microseconds.
+fn coarser_times(fields: &Fields, metadata: &ParquetMetaData, leaf: &mut usize) -> Fields {
+    fields.iter().map(|field| coarser_time(field, metadata, leaf)).collect()
+}
+
+fn coarser_time(field: &FieldRef, metadata: &ParquetMetaData, leaf: &mut usize) -> FieldRef {
+    let with = |data_type: DataType| Arc::new(Field::clone(field).with_data_type(data_type));
+    match field.data_type() {
+        DataType::Struct(fields) => with(DataType::Struct(coarser_times(fields, metadata, leaf))),
+        DataType::List(item) => with(DataType::List(coarser_time(item, metadata, leaf))),
+        DataType::LargeList(item) => with(DataType::LargeList(coarser_time(item, metadata, leaf))),
+        DataType::FixedSizeList(item, size) => {
+            with(DataType::FixedSizeList(coarser_time(item, metadata, leaf), *size))
+        }
+        DataType::Map(entries, sorted) => with(DataType::Map(coarser_time(entries, metadata, leaf), *sorted)),
+        other => {
+            let descriptor = metadata.file_metadata().schema_descr();
+            let is_96_bit =
+                *leaf < descriptor.num_columns() && descriptor.column(*leaf).physical_type() == PhysicalType::INT96;
+            *leaf += 1;
+            match other {
+                DataType::Timestamp(TimeUnit::Nanosecond, zone) if is_96_bit => {
+                    with(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
+                }
+                _ => field.clone(),
+            }
+        }
+    }
+}
+
+/// What went wrong with a file while it was read: the disk, or what is in it.
+pub(crate) fn broken(path: &Path, error: ParquetError) -> Error {
+    if let ParquetError::External(cause) = &error
+        && let Some(cause) = cause.downcast_ref::<io::Error>()
+        && cause.kind() != io::ErrorKind::UnexpectedEof
+    {
+        return unreadable(path, "cannot be read: check the volume").caused_by(error);
+    }
+    let message = format!(
+        "{} is not a whole Parquet file: write it anew, or remove it (names that start with _ or . are ignored)",
+        path.display()
+    );
+    Error::new(code::CORRUPT_FILE, message).caused_by(error)
+}
+
+pub(crate) fn cannot_read(path: &Path, error: io::Error) -> Error {
+    let what = match error.kind() {
+        io::ErrorKind::NotFound => "does not exist: check the location, and that the volume is mounted",
+        io::ErrorKind::PermissionDenied => "may not be read: give the export's user the right to",
+        io::ErrorKind::NotADirectory => "is not a folder: a location is the folder that holds the files",
+        _ => "cannot be read: check the volume",
+    };
+    unreadable(path, what).caused_by(error)
+}
+
+fn unreadable(path: &Path, what: &str) -> Error {
+    Error::new(code::STORE_UNREADABLE, format!("{} {what}", path.display()))
+}
+
+fn micros(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros),
+    }
+}

@@ -1,0 +1,18 @@
+//! Reads the tables of a store as they are: Parquet folders and Delta tables, each file in its own types, as one table
+//! in the store's columns.
+
+mod convert;
+mod delta;
+mod files;
+mod mapping;
+mod mask;
+mod recipe;
+pub(crate) mod roles;
+mod scan;
+mod table;
+
+pub(crate) use convert::convert;
+pub(crate) use roles::Kind;
+pub(crate) use recipe::Wanted;
+pub(crate) use scan::{RowFilter, StoreScan};
+pub(crate) use table::StoreTable;

@@ -1,6 +1,8 @@
 //! What can go wrong, each with a stable code and with what to do about it.
 
-use exportjob_plan::{ReportedError, code, exit};
+use std::{fmt::Display, io};
+
+use exportjob_plan::{ReportedError, code, exit, pod};
 use thiserror::Error as ThisError;
 
 /// Result of anything in the exporter.
@@ -20,7 +22,19 @@ pub struct Error {
 impl Error {
     /// A failure with one of [`exportjob_plan::code`].
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), source: None }
+        Self {
+            code,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// An export that was stopped from outside.
+    pub(crate) fn interrupted() -> Self {
+        Self::new(
+            code::INTERRUPTED,
+            "the export was stopped before it could commit; its files are removed, and another attempt can take over",
+        )
     }
 
     /// The same with its cause.
@@ -42,6 +56,7 @@ impl Error {
             code::STORE_UNREADABLE
             | code::DATASET_UNWRITABLE
             | code::RESOURCES_EXHAUSTED
+            | code::INTERRUPTED
             | code::INTERNAL => exit::RETRY,
             _ => exit::USER_ERROR,
         }
@@ -60,5 +75,74 @@ impl Error {
             msg: self.message.clone(),
             call_stack: (!causes.is_empty()).then(|| causes.join("\n")),
         }
+    }
+}
+
+/// A dataset that cannot be written (or not even opened): `doing` says what was tried, with the path.
+pub(crate) fn unwritable(doing: impl Display, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    let source = source.into();
+    let advice = match io_kind(source.as_ref()) {
+        Some(io::ErrorKind::StorageFull) => "no space is left on the volume: enlarge it or free some space".to_owned(),
+        Some(io::ErrorKind::QuotaExceeded) => {
+            "the quota of the volume is used up: raise it or free some space".to_owned()
+        }
+        Some(io::ErrorKind::ReadOnlyFilesystem) => {
+            "the volume is mounted read-only: make the claim writable (access mode ReadWriteOnce or ReadWriteMany)"
+                .to_owned()
+        }
+        Some(io::ErrorKind::PermissionDenied) => format!(
+            "permission denied: export pods run as user and group {user}; give the folder to them, or set spec.execution.podTemplate.securityContext.fsGroup to the group that owns it",
+            user = pod::USER_ID
+        ),
+        _ => source.to_string(),
+    };
+    Error {
+        code: code::DATASET_UNWRITABLE,
+        message: format!("{doing}: {advice}"),
+        source: Some(source),
+    }
+}
+
+/// Kind of the I/O error at the root of `error`, through the layers of the object store and the file writer.
+pub(crate) fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            match io.get_ref() {
+                // An I/O error that only wraps another error hides it from `source`.
+                Some(inner) => {
+                    let inner: &(dyn std::error::Error + 'static) = inner;
+                    return io_kind(inner).or_else(|| Some(io.kind()));
+                }
+                None => return Some(io.kind()),
+            }
+        }
+        next = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_called_a_full_disk_however_deep_it_is() {
+        let full = io::Error::from_raw_os_error(28);
+        let wrapped = io::Error::other(io::Error::other(full));
+        let error = unwritable("cannot write /datasets/a", wrapped);
+        assert_eq!(error.code(), code::DATASET_UNWRITABLE);
+        assert_eq!(error.exit_code(), exit::RETRY);
+        assert_eq!(
+            error.to_string(),
+            "cannot write /datasets/a: no space is left on the volume: enlarge it or free some space"
+        );
+    }
+
+    #[test]
+    fn a_denied_folder_names_the_user_that_was_denied() {
+        let error = unwritable("cannot write /datasets/a", io::Error::from_raw_os_error(13));
+        assert!(error.to_string().contains("user and group 65532"), "{error}");
+        assert!(error.to_string().contains("fsGroup"), "{error}");
     }
 }

@@ -44,7 +44,10 @@ impl Limits {
     }
 
     fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        let mut limits = Self { spill_path: PathBuf::from(pod::SPILL_PATH), ..Self::default() };
+        let mut limits = Self {
+            spill_path: PathBuf::from(pod::SPILL_PATH),
+            ..Self::default()
+        };
         if let Some(text) = variable(pod::MEMORY_LIMIT_ENV) {
             limits.memory_bytes = number(pod::MEMORY_LIMIT_ENV, &text)?.max(LEAST_MEMORY);
         }
@@ -58,7 +61,9 @@ impl Limits {
     pub fn query_bytes(&self) -> usize {
         // A tenth and 48 MiB stay for what nobody counts: code, file metadata, the allocator's own waste.
         let uncounted = 48 * MIB + self.memory_bytes / 10;
-        self.memory_bytes.saturating_sub(uncounted + self.write_bytes()).max(16 * MIB)
+        self.memory_bytes
+            .saturating_sub(uncounted + self.write_bytes())
+            .max(16 * MIB)
     }
 
     /// Bytes that rows may take between their merge and their file, over all files that are written at once.
@@ -69,8 +74,11 @@ impl Limits {
 
 fn number(name: &str, text: &str) -> Result<usize> {
     text.trim().parse().map_err(|error| {
-        Error::new(code::INVALID_SPEC, format!("the environment variable {name} is {text:?}: set it to a whole number"))
-            .caused_by(error)
+        Error::new(
+            code::INVALID_SPEC,
+            format!("the environment variable {name} is {text:?}: set it to a whole number"),
+        )
+        .caused_by(error)
     })
 }
 
@@ -82,8 +90,14 @@ mod tests {
     #[test]
     fn the_parts_stay_within_the_whole() {
         for memory_bytes in [128 * MIB, 256 * MIB, 1024 * MIB, 64 * 1024 * MIB] {
-            let limits = Limits { memory_bytes, ..Limits::default() };
-            assert!(limits.query_bytes() + limits.write_bytes() < memory_bytes, "{memory_bytes}");
+            let limits = Limits {
+                memory_bytes,
+                ..Limits::default()
+            };
+            assert!(
+                limits.query_bytes() + limits.write_bytes() < memory_bytes,
+                "{memory_bytes}"
+            );
         }
     }
 

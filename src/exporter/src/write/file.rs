@@ -1,0 +1,171 @@
+//! One Parquet file after another, none larger than it should be.
+
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::{array::RecordBatch, datatypes::SchemaRef},
+    parquet::{
+        arrow::{AsyncArrowWriter, arrow_writer::ArrowWriterOptions},
+        basic::{Compression, ZstdLevel},
+        file::{metadata::ParquetMetaData, properties::WriterProperties},
+    },
+};
+use deltalake::{Path, kernel::Add};
+use exportjob_plan::{BatchId, code};
+use object_store::buffered::BufWriter;
+
+use super::{staged::Staged, stats};
+use crate::{
+    Error, Result,
+    commit::{BATCH_COLUMN, epoch_millis},
+    error::unwritable,
+};
+
+const MIB: usize = 1024 * 1024;
+/// A file that has grown to this size is closed, and another begun.
+const FILE_BYTES: usize = 256 * MIB;
+/// Rows of a row group, if memory allows so many.
+const ROW_GROUP_ROWS: usize = 128 * 1024;
+/// Fast, and most of what higher levels reach.
+const ZSTD_LEVEL: i32 = 1;
+
+/// What all files of a run have in common.
+#[derive(Clone)]
+pub(crate) struct FileSettings {
+    row_group_bytes: usize,
+    buffer_bytes: usize,
+    properties: WriterProperties,
+}
+
+impl FileSettings {
+    /// For `writers` files that are open at the same time and share `memory` bytes.
+    pub(crate) fn new(memory: usize, writers: usize) -> Self {
+        let share = memory / writers.max(1);
+        let compression = ZstdLevel::try_new(ZSTD_LEVEL).map_or(Compression::SNAPPY, Compression::ZSTD);
+        let properties = WriterProperties::builder()
+            .set_compression(compression)
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .set_created_by(concat!("exportjob-exporter ", env!("CARGO_PKG_VERSION")).to_owned())
+            .build();
+        Self {
+            row_group_bytes: (share * 3 / 4).clamp(MIB, 64 * MIB),
+            buffer_bytes: (share / 4).clamp(MIB / 4, 8 * MIB),
+            properties,
+        }
+    }
+}
+
+/// The files of one batch, written by one part of the export.
+pub(crate) struct BatchFiles {
+    staged: Arc<Staged>,
+    settings: FileSettings,
+    schema: SchemaRef,
+    batch: BatchId,
+    part: usize,
+    open: Option<OpenFile>,
+    begun: usize,
+    finished: Vec<Add>,
+}
+
+struct OpenFile {
+    path: Path,
+    writer: AsyncArrowWriter<BufWriter>,
+}
+
+impl BatchFiles {
+    pub(crate) fn new(
+        staged: Arc<Staged>,
+        settings: FileSettings,
+        schema: SchemaRef,
+        batch: BatchId,
+        part: usize,
+    ) -> Self {
+        Self {
+            staged,
+            settings,
+            schema,
+            batch,
+            part,
+            open: None,
+            begun: 0,
+            finished: Vec::new(),
+        }
+    }
+
+    /// Writes rows, at least one.
+    pub(crate) async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        let mut file = match self.open.take() {
+            Some(file) => file,
+            None => self.begin()?,
+        };
+        file.writer
+            .write(rows)
+            .await
+            .map_err(|error| self.failed(&file.path, error))?;
+        if file.writer.memory_size() >= self.settings.row_group_bytes {
+            file.writer
+                .flush()
+                .await
+                .map_err(|error| self.failed(&file.path, error))?;
+        }
+        if file.writer.bytes_written() >= FILE_BYTES {
+            self.finish(file).await
+        } else {
+            self.open = Some(file);
+            Ok(())
+        }
+    }
+
+    /// Ends the last file and returns them all.
+    pub(crate) async fn close(mut self) -> Result<Vec<Add>> {
+        if let Some(file) = self.open.take() {
+            self.finish(file).await?;
+        }
+        Ok(self.finished)
+    }
+
+    fn begin(&mut self) -> Result<OpenFile> {
+        let path = self.staged.begin(&self.batch, self.part, self.begun);
+        self.begun += 1;
+        let file = BufWriter::with_capacity(self.staged.store(), path.clone(), self.settings.buffer_bytes);
+        let options = ArrowWriterOptions::new()
+            .with_properties(self.settings.properties.clone())
+            .with_skip_arrow_metadata(true);
+        let writer =
+            AsyncArrowWriter::try_new_with_options(file, Arc::clone(&self.schema), options).map_err(|error| {
+                Error::new(
+                    code::INTERNAL,
+                    format!("the columns of the export cannot be written as Parquet: {error}"),
+                )
+                .caused_by(error)
+            })?;
+        Ok(OpenFile { path, writer })
+    }
+
+    async fn finish(&mut self, mut file: OpenFile) -> Result<()> {
+        let metadata = file
+            .writer
+            .finish()
+            .await
+            .map_err(|error| self.failed(&file.path, error))?;
+        let size = file.writer.bytes_written();
+        self.finished.push(self.add(&file.path, size, &metadata));
+        Ok(())
+    }
+
+    fn add(&self, path: &Path, size: usize, metadata: &ParquetMetaData) -> Add {
+        Add {
+            path: path.to_string(),
+            size: i64::try_from(size).unwrap_or(i64::MAX),
+            partition_values: [(BATCH_COLUMN.to_owned(), Some(self.batch.to_string()))].into(),
+            modification_time: epoch_millis(),
+            data_change: true,
+            stats: Some(stats::of(metadata)),
+            ..Add::default()
+        }
+    }
+
+    fn failed(&self, path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        unwritable(format!("cannot write {}", self.staged.place(path)), error)
+    }
+}

@@ -1,0 +1,78 @@
+//! Command line and environment.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+
+use crate::telemetry::LogFormat;
+
+/// Reconciles ExportJobs: launches export pods, follows them, and tells in the status what became of them.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "exportjob-controller", version)]
+pub struct Args {
+    /// Namespaces whose ExportJobs are worked on, separated by commas. Default: all, which needs cluster-wide rights.
+    #[arg(
+        long = "watch-namespace",
+        env = "EXPORTJOB_WATCH_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMESPACE"
+    )]
+    pub watch_namespaces: Vec<String>,
+
+    /// The operator's own namespace, where its Lease and the ConfigMap of ids are. Default: that of the pod's service
+    /// account, or of the kubeconfig.
+    #[arg(long, env = "EXPORTJOB_POD_NAMESPACE", value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
+
+    /// Name of the Lease by which one of several controllers leads.
+    #[arg(
+        long,
+        env = "EXPORTJOB_LEASE_NAME",
+        default_value = "exportjob-controller",
+        value_name = "NAME"
+    )]
+    pub lease_name: String,
+
+    /// Name of the ConfigMap from which the ids of jobs are drawn.
+    #[arg(
+        long,
+        env = "EXPORTJOB_IDS_CONFIG_MAP",
+        default_value = "exportjob-ids",
+        value_name = "NAME"
+    )]
+    pub ids_config_map: String,
+
+    /// Name of this process in the Lease and in Events: the name of its pod. Default: the host's name and a random
+    /// number.
+    #[arg(long, env = "EXPORTJOB_IDENTITY", value_name = "NAME")]
+    pub identity: Option<String>,
+
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(
+        long,
+        env = "EXPORTJOB_METRICS_ADDR",
+        default_value = "0.0.0.0:8080",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub metrics_addr: SocketAddr,
+
+    /// Form of the log. What is logged is said by RUST_LOG; default: info.
+    #[arg(
+        long,
+        env = "EXPORTJOB_LOG_FORMAT",
+        default_value = "json",
+        value_enum,
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
+
+    /// ExportJobs that are worked on at once.
+    #[arg(
+        long,
+        env = "EXPORTJOB_CONCURRENCY",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..),
+        value_name = "NUMBER"
+    )]
+    pub concurrency: u16,
+}

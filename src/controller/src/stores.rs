@@ -1,0 +1,378 @@
+//! The caches of one scope (a namespace, or the whole cluster), and which ExportJobs a change concerns.
+
+use std::fmt::Debug;
+
+use exportjob_api::{Dataset, ExportJob, Phase, ProfileStore, SegmentDefinition};
+use exportjob_plan::job_name;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        batch::v1::Job,
+        core::v1::{Event, ObjectReference, Pod, PodTemplateSpec},
+    },
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::ObjectMeta,
+    runtime::{
+        reflector::{self, ObjectRef, Store, store::Writer},
+        watcher::Config,
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
+
+use crate::{
+    progress::Target,
+    warnings::{self, Warnings},
+    watch::{self, Observers, Watch, trim_metadata},
+};
+
+/// The caches. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// All ExportJobs.
+    pub export_jobs: Store<ExportJob>,
+    /// The Jobs that this operator made, without their pod templates.
+    pub jobs: Store<Job>,
+    /// The pods of those Jobs: metadata and status.
+    pub pods: Store<Pod>,
+    /// All ProfileStores.
+    pub profile_stores: Store<ProfileStore>,
+    /// All Datasets.
+    pub datasets: Store<Dataset>,
+    /// All SegmentDefinitions.
+    pub definitions: Store<SegmentDefinition>,
+    /// What only Events tell of Jobs and pods.
+    pub warnings: Warnings,
+}
+
+/// Label of everything that this operator makes.
+const SELECTOR: &str = "app.kubernetes.io/managed-by=exportjob-controller";
+
+/// ExportJobs that something has happened to.
+pub type Triggers = UnboundedReceiver<ObjectRef<ExportJob>>;
+
+/// Starts the watches of a scope and waits until its caches are filled. The watches end with `tasks`.
+pub async fn start(
+    client: &Client,
+    namespace: Option<&str>,
+    observers: &Observers,
+    tasks: &mut JoinSet<()>,
+) -> (Stores, UnboundedSender<ObjectRef<ExportJob>>, Triggers) {
+    let (trigger, triggers) = unbounded();
+    let (export_jobs, export_jobs_writer) = reflector::store();
+    let (jobs, jobs_writer) = reflector::store();
+    let (pods, pods_writer) = reflector::store();
+    let (profile_stores, profile_stores_writer) = reflector::store();
+    let (datasets, datasets_writer) = reflector::store();
+    let (definitions, definitions_writer) = reflector::store();
+    let stores = Stores {
+        export_jobs,
+        jobs,
+        pods,
+        profile_stores,
+        datasets,
+        definitions,
+        warnings: Warnings::default(),
+    };
+    let mut scope = Scope {
+        client,
+        namespace,
+        observers,
+        tasks,
+        stores: &stores,
+        trigger: &trigger,
+    };
+    let all = Config::default();
+    let ours = Config::default().labels(SELECTOR);
+    scope.watch(
+        "exportjobs",
+        &all,
+        export_jobs_writer,
+        trim_metadata,
+        |_, export_job| vec![ObjectRef::from_obj(export_job)],
+    );
+    scope.watch("jobs", &ours, jobs_writer, trim_job, |_, job| {
+        owner(&job.metadata).into_iter().collect()
+    });
+    scope.watch("pods", &ours, pods_writer, trim_pod, |stores, pod| {
+        stores.owner_of_pod(pod).into_iter().collect()
+    });
+    scope.watch_references("profilestores", profile_stores_writer);
+    scope.watch_references("datasets", datasets_writer);
+    scope.watch_references("segmentdefinitions", definitions_writer);
+    stores.filled().await;
+    scope.watch_events();
+    (stores, trigger, triggers)
+}
+
+struct Scope<'a> {
+    client: &'a Client,
+    namespace: Option<&'a str>,
+    observers: &'a Observers,
+    tasks: &'a mut JoinSet<()>,
+    stores: &'a Stores,
+    trigger: &'a UnboundedSender<ObjectRef<ExportJob>>,
+}
+
+impl Scope<'_> {
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        match self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+
+    fn watch<K>(
+        &mut self,
+        resource: &'static str,
+        config: &Config,
+        writer: Writer<K>,
+        trim: fn(&mut K),
+        concerned: fn(&Stores, &K) -> Vec<ObjectRef<ExportJob>>,
+    ) where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+    {
+        let watch = Watch {
+            api: self.api::<K>(),
+            config: config.clone(),
+            resource,
+            trim,
+        };
+        let (stores, trigger) = (self.stores.clone(), self.trigger.clone());
+        self.tasks
+            .spawn(watch::keep(watch, writer, self.observers.clone(), move |object| {
+                for export_job in concerned(&stores, object) {
+                    // The receiver only goes when the process ends.
+                    let _ = trigger.unbounded_send(export_job);
+                }
+            }));
+    }
+
+    /// A change of something that jobs refer to concerns the jobs of the namespace that have not started.
+    fn watch_references<K>(&mut self, resource: &'static str, writer: Writer<K>)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.watch(resource, &Config::default(), writer, trim_metadata, |stores, object| {
+            let namespace = object.meta().namespace.as_deref();
+            stores.not_started(namespace)
+        });
+    }
+
+    fn watch_events(&mut self) {
+        let (stores, trigger) = (self.stores.clone(), self.trigger.clone());
+        let known = self.stores.clone();
+        self.tasks.spawn(warnings::watch(
+            self.api::<Event>(),
+            self.stores.warnings.clone(),
+            self.observers.clone(),
+            move |object| known.owner_of(object).is_some(),
+            move |object| {
+                if let Some(export_job) = stores.owner_of(object) {
+                    let _ = trigger.unbounded_send(export_job);
+                }
+            },
+        ));
+    }
+}
+
+impl Stores {
+    /// Waits until everything has been read once. Watches that end before that only do so with the process.
+    async fn filled(&self) {
+        let _ = tokio::join!(
+            self.export_jobs.wait_until_ready(),
+            self.jobs.wait_until_ready(),
+            self.pods.wait_until_ready(),
+            self.profile_stores.wait_until_ready(),
+            self.datasets.wait_until_ready(),
+            self.definitions.wait_until_ready(),
+        );
+    }
+
+    /// The cached Job of this name.
+    pub fn job(&self, namespace: &str, name: &str) -> Option<std::sync::Arc<Job>> {
+        self.jobs.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// The ExportJob behind a pod, through its Job.
+    pub fn owner_of_pod(&self, pod: &Pod) -> Option<ObjectRef<ExportJob>> {
+        let job = controller(&pod.metadata).filter(|owner| owner.kind == Job::kind(&()))?;
+        let job = self.job(pod.metadata.namespace.as_deref()?, &job.name)?;
+        owner(&job.metadata)
+    }
+
+    /// The ExportJob behind the object of an Event.
+    fn owner_of(&self, object: &ObjectReference) -> Option<ObjectRef<ExportJob>> {
+        let (namespace, name) = (object.namespace.as_deref()?, object.name.as_deref()?);
+        match object.kind.as_deref()? {
+            "Job" => owner(&self.job(namespace, name)?.metadata),
+            "Pod" => self.owner_of_pod(self.pods.get(&ObjectRef::new(name).within(namespace))?.as_ref()),
+            _ => None,
+        }
+    }
+
+    /// The running pods of exports, with the ExportJobs that they work for.
+    pub fn running_exports(&self) -> Vec<Target<ObjectRef<ExportJob>>> {
+        let pods = self.pods.state_filter(|pod| {
+            let status = pod.status.as_ref();
+            status.and_then(|status| status.phase.as_deref()) == Some("Running")
+        });
+        pods.iter().filter_map(|pod| self.target(pod)).collect()
+    }
+
+    fn target(&self, pod: &Pod) -> Option<Target<ObjectRef<ExportJob>>> {
+        let job = controller(&pod.metadata)?;
+        let export_job = self.owner_of_pod(pod)?;
+        let uid = self.export_jobs.get(&export_job)?.uid()?;
+        if job.name != job_name(&export_job.name, &uid) {
+            // The pod of a clean-up has no progress.
+            return None;
+        }
+        Some(Target {
+            uid,
+            export_job,
+            address: pod.status.as_ref()?.pod_ip.as_deref()?.parse().ok()?,
+        })
+    }
+
+    fn not_started(&self, namespace: Option<&str>) -> Vec<ObjectRef<ExportJob>> {
+        let waiting = self.export_jobs.state_filter(|export_job| {
+            let phase = export_job.status.as_ref().and_then(|status| status.phase);
+            export_job.metadata.namespace.as_deref() == namespace && matches!(phase, None | Some(Phase::New))
+        });
+        waiting
+            .iter()
+            .map(|export_job| ObjectRef::from_obj(export_job.as_ref()))
+            .collect()
+    }
+}
+
+fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    let owners = metadata.owner_references.as_ref()?;
+    owners.iter().find(|owner| owner.controller == Some(true))
+}
+
+/// The ExportJob that controls an object.
+fn owner(metadata: &ObjectMeta) -> Option<ObjectRef<ExportJob>> {
+    let owner = controller(metadata)
+        .filter(|owner| owner.kind == ExportJob::kind(&()) && owner.api_version == ExportJob::api_version(&()))?;
+    let namespace = metadata.namespace.as_deref()?;
+    Some(ObjectRef::new(&owner.name).within(namespace))
+}
+
+/// The template of a Job is what the controller made it from: nobody reads it back.
+fn trim_job(job: &mut Job) {
+    trim_metadata(job);
+    if let Some(spec) = job.spec.as_mut() {
+        spec.template = PodTemplateSpec::default();
+    }
+}
+
+/// Of a pod the metadata and the status are read.
+fn trim_pod(pod: &mut Pod) {
+    trim_metadata(pod);
+    pod.spec = None;
+    pod.annotations_mut().clear();
+    if let Some(status) = pod.status.as_mut() {
+        status.ephemeral_container_statuses = None;
+        status.resource_claim_statuses = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use kube::runtime::watcher;
+    use serde_json::json;
+
+    use super::*;
+
+    fn stores() -> (Stores, Writer<ExportJob>, Writer<Job>) {
+        let (export_jobs, export_jobs_writer) = reflector::store();
+        let (jobs, jobs_writer) = reflector::store();
+        let stores = Stores {
+            export_jobs,
+            jobs,
+            pods: reflector::store().0,
+            profile_stores: reflector::store().0,
+            datasets: reflector::store().0,
+            definitions: reflector::store().0,
+            warnings: Warnings::default(),
+        };
+        (stores, export_jobs_writer, jobs_writer)
+    }
+
+    fn job() -> Job {
+        serde_json::from_value(json!({"metadata": {"name": "j", "namespace": "n", "ownerReferences": [
+            {"apiVersion": "exportjob.dev/v1alpha1", "kind": "ExportJob", "name": "e.x", "uid": "u", "controller": true}
+        ]}, "spec": {"template": {"spec": {"containers": [{"name": "c"}]}}}}))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_pod_concerns_the_export_job_of_its_job() {
+        let (stores, _, mut jobs) = stores();
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n", "ownerReferences": [
+            {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u", "controller": true}
+        ]}}))
+        .unwrap();
+        assert_eq!(stores.owner_of_pod(&pod), None, "its Job is not known");
+        jobs.apply_watcher_event(&watcher::Event::Apply(job()));
+        assert_eq!(stores.owner_of_pod(&pod), Some(ObjectRef::new("e.x").within("n")));
+    }
+
+    #[test]
+    fn a_change_of_a_reference_concerns_the_jobs_of_its_namespace_that_have_not_started() {
+        let (stores, mut export_jobs, _) = stores();
+        for (name, namespace, phase) in [
+            ("waiting", "n", json!({"phase": "NEW"})),
+            ("fresh", "n", json!({})),
+            ("running", "n", json!({"phase": "PROCESSING"})),
+            ("elsewhere", "m", json!({"phase": "NEW"})),
+        ] {
+            let export_job = serde_json::from_value(json!({
+                "apiVersion": "exportjob.dev/v1alpha1", "kind": "ExportJob",
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": {"destination": {"datasetId": "d"}, "schema": {"name": "_xdm.context.profile"}},
+                "status": phase
+            }))
+            .unwrap();
+            export_jobs.apply_watcher_event(&watcher::Event::Apply(export_job));
+        }
+        let mut names: Vec<String> = stores
+            .not_started(Some("n"))
+            .into_iter()
+            .map(|found| found.name)
+            .collect();
+        names.sort();
+        assert_eq!(names, ["fresh", "waiting"]);
+    }
+
+    #[test]
+    fn a_cached_job_has_no_pod_template() {
+        let mut job = job();
+        trim_job(&mut job);
+        assert_eq!(job.spec.unwrap().template, PodTemplateSpec::default());
+        assert!(job.metadata.owner_references.is_some());
+    }
+}

@@ -1,1 +1,43 @@
-fn main() {}
+//! `kubectl-exportjob`: a kubectl plugin that runs an ExportJob without a cluster.
+#![forbid(unsafe_code)]
+
+mod args;
+mod error;
+mod locations;
+mod manifests;
+mod output;
+mod progress;
+mod quantity;
+mod run;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Returns memory to the system and does not fragment under many threads; the C library of a static build does neither.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,deltalake_core=off"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match args::Arguments::parse().command {
+        args::Command::Run(arguments) => match run::run(&arguments) {
+            Ok(exit_code) => exit_code,
+            Err(error) => {
+                eprintln!("error: {error}");
+                error.exit_code()
+            }
+        },
+        args::Command::Version => {
+            println!("kubectl-exportjob {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+    }
+}

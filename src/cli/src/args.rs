@@ -1,0 +1,76 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Work with export jobs. As a kubectl plugin: `kubectl exportjob …`.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-exportjob", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run an ExportJob here, without a cluster
+    Run(RunArguments),
+    /// Print the version
+    Version,
+}
+
+const RUN_HELP: &str = "\
+The manifests are the ones that a cluster takes: an ExportJob, its ProfileStore and its Dataset (and SegmentDefinitions),
+as several documents of one file or as several files. They are checked by the same rules. Locations may also be paths,
+relative to the manifest that has them. Each run is a job of its own, with batch ids of its own.
+
+Of spec.execution, resources.limits and activeDeadlineSeconds hold here as well. These matter on a cluster only: image,
+imagePullPolicy, resources.requests, shards, backoffLimit, ttlSecondsAfterFinished, serviceAccountName, queueName,
+podTemplate. A job with suspend or cancel is refused.
+
+Exit code: 0 the batches are in the dataset; 1 the export failed or was interrupted, and nothing is; 2 bad input.";
+
+#[derive(Debug, Args)]
+#[command(after_help = RUN_HELP)]
+pub(crate) struct RunArguments {
+    /// Manifest to read; `-` for standard input. May be given several times
+    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Folder that stands for what a cluster mounts at a path, such as /store=./data. May be given several times
+    #[arg(long = "volume", value_name = "PATH=DIR", value_parser = volume)]
+    pub(crate) volumes: Vec<(PathBuf, PathBuf)>,
+    /// How the job is printed when it has ended
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    /// Which ExportJob to run, where the manifests have several
+    #[arg(long, value_name = "JOB")]
+    pub(crate) name: Option<String>,
+    /// Memory that the export may use, such as 2Gi [default: spec.execution.resources.limits.memory, else 2Gi]
+    #[arg(long, value_name = "QUANTITY", value_parser = crate::quantity::bytes)]
+    pub(crate) memory: Option<usize>,
+}
+
+/// How the job is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A few lines for people
+    Table,
+    /// The whole ExportJob with its status
+    Yaml,
+    /// The whole ExportJob with its status
+    Json,
+}
+
+fn volume(text: &str) -> Result<(PathBuf, PathBuf), String> {
+    let (mount, folder) = text.split_once('=').ok_or("expected PATH=DIR, such as /store=./data")?;
+    let mount = PathBuf::from(mount);
+    if !mount.is_absolute() {
+        return Err(format!(
+            "{} must be an absolute path: the one at which a cluster mounts the volume",
+            mount.display()
+        ));
+    }
+    let folder = std::path::absolute(folder).map_err(|error| format!("{folder:?}: {error}"))?;
+    Ok((mount, folder))
+}

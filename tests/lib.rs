@@ -14,6 +14,8 @@ pub mod node;
 pub mod operator;
 #[path = "support/programs.rs"]
 pub mod programs;
+#[path = "support/random.rs"]
+pub mod random;
 #[path = "support/space.rs"]
 pub mod space;
 #[path = "support/volumes.rs"]

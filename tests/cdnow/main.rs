@@ -2,7 +2,7 @@
 //! gives what the raw file says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::{collections::BTreeMap, ffi::OsString, fs, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString, fs, path::Path};
 
 use exportjob_api::{ExportJob, Manifest, parse_manifests};
 use exportjob_plan::{Inputs, MountedLocations, build};
@@ -12,11 +12,15 @@ use exportjob_tests::{
 };
 
 const SETTINGS: [&str; 3] = ["profilestore.yaml", "datasets.yaml", "segmentdefinitions.yaml"];
-const JOBS: [&str; 4] =
-    ["exportjob.yaml", "exportjob-per-segment.yaml", "exportjob-events.yaml", "exportjob-incremental.yaml"];
+const JOBS: [&str; 4] = [
+    "exportjob.yaml",
+    "exportjob-per-segment.yaml",
+    "exportjob-events.yaml",
+    "exportjob-incremental.yaml",
+];
 
-fn manifests(path: PathBuf) -> Vec<Manifest> {
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+fn manifests(path: &Path) -> Vec<Manifest> {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     parse_manifests(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -24,22 +28,23 @@ fn manifests(path: PathBuf) -> Vec<Manifest> {
 fn every_example_is_listed_here_and_valid() {
     let mut found: Vec<String> = fs::read_dir(repository().join("examples/cdnow"))
         .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".yaml"))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
         .collect();
     found.sort();
     let mut known: Vec<&str> = SETTINGS.into_iter().chain(JOBS).collect();
     known.sort_unstable();
     assert_eq!(found, known);
     for name in known {
-        assert!(!manifests(data::example(name)).is_empty());
+        assert!(!manifests(&data::example(name)).is_empty());
     }
 }
 
 #[test]
 fn a_plan_can_be_made_of_every_example() {
     let (mut stores, mut datasets, mut definitions) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    for manifest in SETTINGS.into_iter().flat_map(|name| manifests(data::example(name))) {
+    for manifest in SETTINGS.into_iter().flat_map(|name| manifests(&data::example(name))) {
         match manifest {
             Manifest::ProfileStore(store) => drop(stores.insert(store.metadata.name.clone().unwrap(), *store)),
             Manifest::Dataset(dataset) => drop(datasets.insert(dataset.metadata.name.clone().unwrap(), *dataset)),
@@ -50,7 +55,9 @@ fn a_plan_can_be_made_of_every_example() {
         }
     }
     for name in JOBS {
-        let Some(Manifest::ExportJob(export_job)) = manifests(data::example(name)).pop() else { panic!("{name}") };
+        let Some(Manifest::ExportJob(export_job)) = manifests(&data::example(name)).pop() else {
+            panic!("{name}")
+        };
         let inputs = Inputs {
             export_job: &export_job,
             id: 1,
@@ -66,12 +73,14 @@ fn a_plan_can_be_made_of_every_example() {
 
 #[test]
 fn the_body_of_the_api_page_is_an_example_and_valid() {
-    let Some(Manifest::ExportJob(job)) = manifests(repository().join("examples/api-body.yaml")).pop() else { panic!() };
+    let Some(Manifest::ExportJob(job)) = manifests(&repository().join("examples/api-body.yaml")).pop() else {
+        panic!()
+    };
     assert_eq!(job.spec.evaluation_info.unwrap().segmentation, Some(true));
 }
 
 /// Runs one example without a cluster, its datasets below `folder`.
-fn run_locally(name: &str, folder: &std::path::Path) -> Finished {
+fn run_locally(name: &str, folder: &Path) -> Finished {
     let mut arguments: Vec<OsString> = vec!["run".into(), "-o".into(), "json".into()];
     for file in SETTINGS.into_iter().chain([name]) {
         arguments.extend(["-f".into(), data::example(file).into()]);
@@ -93,8 +102,10 @@ fn finished_job(name: &str, finished: &Finished) -> ExportJob {
 fn a_local_run_of_each_example_gives_what_the_raw_file_says() {
     let folder = tempfile::tempdir().unwrap();
     // One after the other into the same datasets: later jobs add columns to what earlier ones wrote.
-    let jobs: Vec<ExportJob> =
-        JOBS.iter().map(|name| finished_job(name, &run_locally(name, folder.path()))).collect();
+    let jobs: Vec<ExportJob> = JOBS
+        .iter()
+        .map(|name| finished_job(name, &run_locally(name, folder.path())))
+        .collect();
     for job in &jobs {
         data::assert_verified(job, folder.path());
     }

@@ -31,17 +31,38 @@ pub fn example(name: &str) -> PathBuf {
     repository().join("examples/cdnow").join(name)
 }
 
-/// Checks an export of the sample store (one copy) row by row and counter by counter against the raw file; `datasets` is
-/// the folder with the Delta tables. Not the exporter but Python's `deltalake` reads them.
-pub fn verify(export_job: &ExportJob, datasets: &Path) -> Finished {
+/// Checks an export row by row and counter by counter against the raw file; `datasets` is the folder with the Delta
+/// tables, `copies` how often the store has each customer. Not the exporter but Python's `deltalake` reads the tables.
+pub fn verify(export_job: &ExportJob, datasets: &Path, copies: u32) -> Finished {
     let script = repository().join("tests/verify/verify.py");
-    let raw = raw_file();
-    let arguments: [&Path; 5] = [&script, Path::new("--raw"), &raw, Path::new("--datasets"), datasets];
-    run(&python(), &arguments, &serde_json::to_vec(export_job).expect("an ExportJob is JSON"))
+    let (raw, copies) = (raw_file(), copies.to_string());
+    let arguments: [&Path; 7] = [
+        &script,
+        Path::new("--raw"),
+        &raw,
+        Path::new("--datasets"),
+        datasets,
+        Path::new("--copies"),
+        Path::new(&copies),
+    ];
+    run(
+        &python(),
+        &arguments,
+        &serde_json::to_vec(export_job).expect("an ExportJob is JSON"),
+    )
 }
 
-/// [`verify`], which must find nothing.
+/// [`verify`] for a store with one copy of each customer; nothing may differ.
 pub fn assert_verified(export_job: &ExportJob, datasets: &Path) {
-    let finished = verify(export_job, datasets);
-    assert!(finished.code == Some(0), "the export differs from the raw file:\n{}", finished.everything());
+    assert_verified_copies(export_job, datasets, 1);
+}
+
+/// [`verify`]; nothing may differ.
+pub fn assert_verified_copies(export_job: &ExportJob, datasets: &Path, copies: u32) {
+    let finished = verify(export_job, datasets, copies);
+    assert!(
+        finished.code == Some(0),
+        "the export differs from the raw file:\n{}",
+        finished.everything()
+    );
 }

@@ -14,7 +14,11 @@ const NAMESPACE: &str = "e2e-node";
 
 /// Sends a signal (`STOP`, `CONT`, `KILL`) to the exporter in a running pod.
 pub async fn signal(client: &Client, pod: &Pod, signal: &str) {
-    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).expect("a running pod has a node");
+    let node = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.node_name.clone())
+        .expect("a running pod has a node");
     let hammer = hammer_on(client, &node).await;
     let uid = pod.uid().expect("a pod has a UID");
     // The kubelet names control groups after the pod, with either of two marks between the parts of the UID.
@@ -24,7 +28,10 @@ pub async fn signal(client: &Client, pod: &Pod, signal: &str) {
          done; [ -n \"$found\" ]",
         uid.replace('-', "_")
     );
-    operator::kubectl(&["--namespace", NAMESPACE, "exec", &hammer, "--", "sh", "-c", &script], b"");
+    operator::kubectl(
+        &["--namespace", NAMESPACE, "exec", &hammer, "--", "sh", "-c", &script],
+        b"",
+    );
 }
 
 async fn hammer_on(client: &Client, node: &str) -> String {
@@ -33,7 +40,10 @@ async fn hammer_on(client: &Client, node: &str) -> String {
         "name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "privileged"},
     }});
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    namespaces.patch(NAMESPACE, &apply, &Patch::Apply(&namespace)).await.expect("the namespace can be made");
+    namespaces
+        .patch(NAMESPACE, &apply, &Patch::Apply(&namespace))
+        .await
+        .expect("the namespace can be made");
     let name = format!("hammer-{node}");
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
@@ -47,7 +57,9 @@ async fn hammer_on(client: &Client, node: &str) -> String {
         },
     });
     let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    pods.patch(&name, &apply, &Patch::Apply(&pod)).await.expect("the pod can be made");
+    pods.patch(&name, &apply, &Patch::Apply(&pod))
+        .await
+        .expect("the pod can be made");
     wait::until_it(pods, &name, "running", |pod| {
         pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
     })

@@ -2,7 +2,7 @@
 
 use std::{env, path::Path, sync::Once};
 
-use crate::programs::{repository, succeed, tool};
+use crate::programs::{repository, succeed, tool, workspace_binary};
 
 /// Namespace of the operator.
 pub const NAMESPACE: &str = "exportjob-system";
@@ -10,11 +10,12 @@ pub const NAMESPACE: &str = "exportjob-system";
 pub const RELEASE: &str = "exportjob-operator";
 
 /// Settings of the operator: short where a test waits for the end of a time, and of no matter to the others.
-pub const SETTINGS: [&str; 5] = [
+pub const SETTINGS: [&str; 6] = [
     "timeouts.referenceSeconds=90",
     "timeouts.startGraceSeconds=45",
     "timeouts.cancellationSeconds=60",
     "timeouts.progressIntervalSeconds=1",
+    "exporter.allowedImages={registry.invalid/*}",
     "imsOrgId=1BD6382559DF0C130A49422D@AdobeOrg",
 ];
 
@@ -42,28 +43,55 @@ pub fn exporter_image() -> String {
     image("EXPORTJOB_EXPORTER_IMAGE", "exportjob-exporter")
 }
 
-/// Installs the operator, once in a program.
+/// Installs the operator, once in a program; with `EXPORTJOB_E2E_INSTALL=0` what is installed is used as it is.
 pub fn ensure_installed() {
     static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| install(&[]));
+    if env::var_os("EXPORTJOB_E2E_INSTALL").is_none_or(|value| value != "0") {
+        INSTALLED.call_once(|| install(&[]));
+    }
 }
 
 /// Installs the chart, or upgrades it, with [`SETTINGS`] and some more of the form `path=value`.
 pub fn install(more: &[&str]) {
     let mut arguments: Vec<String> = ["upgrade", "--install", RELEASE].map(str::to_owned).to_vec();
     arguments.push(repository().join("charts/exportjob-operator").display().to_string());
-    arguments.extend(["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "4m"].map(str::to_owned));
+    arguments.extend(
+        [
+            "--namespace",
+            NAMESPACE,
+            "--create-namespace",
+            "--wait",
+            "--timeout",
+            "4m",
+        ]
+        .map(str::to_owned),
+    );
     let images = [
-        ("controller.image", image("EXPORTJOB_CONTROLLER_IMAGE", "exportjob-controller")),
+        (
+            "controller.image",
+            image("EXPORTJOB_CONTROLLER_IMAGE", "exportjob-controller"),
+        ),
         ("exporter.image", exporter_image()),
         ("test.image", toolbox_image()),
     ];
     for (value, image) in images {
         let (repository, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
-        arguments.extend(["--set-string".to_owned(), format!("{value}.repository={repository},{value}.tag={tag}")]);
+        arguments.extend([
+            "--set-string".to_owned(),
+            format!("{value}.repository={repository},{value}.tag={tag}"),
+        ]);
     }
     for setting in SETTINGS.iter().chain(more) {
         arguments.extend(["--set".to_owned(), (*setting).to_owned()]);
+    }
+    if env::var_os("EXPORTJOB_CONTROLLER_IMAGE").is_none() {
+        // The tag stays the same from build to build: this makes a new one start.
+        let digest = succeed(Path::new("sha256sum"), &[workspace_binary("exportjob-controller")], b"");
+        let digest = String::from_utf8_lossy(&digest[..16]).into_owned();
+        arguments.extend([
+            "--set-string".to_owned(),
+            format!("controller.podAnnotations.exportjob\\.dev/binary={digest}"),
+        ]);
     }
     helm(&arguments);
 }

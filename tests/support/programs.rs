@@ -10,7 +10,10 @@ use std::{
 
 /// Root of the checkout.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is below the root").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ is below the root")
+        .to_owned()
 }
 
 /// The cache folder, as `tests/env.sh` finds it.
@@ -86,13 +89,20 @@ pub fn run<A: AsRef<OsStr>>(program: &Path, arguments: &[A], input: &[u8]) -> Fi
     });
     let Output { status, stdout, stderr } = child.wait_with_output().expect("the program ends");
     feeder.join().expect("the feeder ends");
-    Finished { code: status.code(), stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() }
+    Finished {
+        code: status.code(),
+        stdout,
+        stderr: String::from_utf8_lossy(&stderr).into_owned(),
+    }
 }
 
 /// Runs a program that must succeed, and returns its standard output.
 pub fn succeed<A: AsRef<OsStr>>(program: &Path, arguments: &[A], input: &[u8]) -> Vec<u8> {
     let finished = run(program, arguments, input);
-    let shown: Vec<_> = arguments.iter().map(|argument| argument.as_ref().to_string_lossy()).collect();
+    let shown: Vec<_> = arguments
+        .iter()
+        .map(|argument| argument.as_ref().to_string_lossy())
+        .collect();
     assert!(
         finished.code == Some(0),
         "{} {} ended with {:?}:\n{}",

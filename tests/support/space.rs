@@ -1,6 +1,6 @@
 //! A namespace for one test, with what a test does in it.
 
-use std::{collections::BTreeMap, fmt::Debug, fs, panic::AssertUnwindSafe, path::Path};
+use std::{collections::BTreeMap, fmt::Debug, fs, panic::AssertUnwindSafe, path::Path, pin::Pin};
 
 use exportjob_api::{ExportJob, Manifest, Phase, parse_manifests};
 use exportjob_plan::job_name;
@@ -35,13 +35,20 @@ pub struct Space {
 
 /// Runs a test on the cluster, in a namespace of its own; without a cluster it says so and passes. When the test fails,
 /// the namespace's story is printed.
-pub async fn on_cluster(name: &str, test: impl AsyncFnOnce(&Space)) {
-    if !operator::wanted() {
-        return;
-    }
-    tokio::task::spawn_blocking(operator::ensure_installed).await.expect("the operator is installed");
+pub fn on_cluster(name: &str, test: impl AsyncFnOnce(&Space)) -> Pin<Box<impl Future<Output = ()>>> {
+    Box::pin(async move {
+        if operator::wanted() {
+            run_in_space(name, test).await;
+        }
+    })
+}
+
+async fn run_in_space(name: &str, test: impl AsyncFnOnce(&Space)) {
+    tokio::task::spawn_blocking(operator::ensure_installed)
+        .await
+        .expect("the operator is installed");
     let space = Space::create(name).await;
-    let outcome = AssertUnwindSafe(test(&space)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(Box::pin(test(&space))).catch_unwind().await;
     if outcome.is_err() {
         space.tell();
     }
@@ -65,8 +72,14 @@ impl Space {
             },
         });
         let namespace = serde_json::from_value(namespace).unwrap();
-        let created = namespaces.create(&PostParams::default(), &namespace).await.expect("a namespace can be created");
-        Self { client, name: created.name_any() }
+        let created = namespaces
+            .create(&PostParams::default(), &namespace)
+            .await
+            .expect("a namespace can be created");
+        Self {
+            client,
+            name: created.name_any(),
+        }
     }
 
     /// Objects of one kind in this namespace.
@@ -89,7 +102,7 @@ impl Space {
         created.unwrap_or_else(|error| panic!("cannot create {:?}: {error}", typed.meta().name))
     }
 
-    /// Creates an ExportJob.
+    /// Creates an `ExportJob`.
     pub async fn export(&self, name: &str, spec: Value) -> ExportJob {
         self.create_object(json!({
             "apiVersion": "exportjob.dev/v1alpha1", "kind": "ExportJob", "metadata": {"name": name}, "spec": spec,
@@ -99,7 +112,10 @@ impl Space {
 
     /// Applies a file as `kubectl apply` does.
     pub fn apply_file(&self, path: &Path) {
-        operator::kubectl(&["--namespace", &self.name, "apply", "--filename", operator::path(path)], b"");
+        operator::kubectl(
+            &["--namespace", &self.name, "apply", "--filename", operator::path(path)],
+            b"",
+        );
     }
 
     /// Applies the store, the datasets and the segments of the examples.
@@ -120,14 +136,16 @@ impl Space {
         self.export(&job.name_any(), spec).await
     }
 
-    /// Waits until something holds of an ExportJob.
+    /// Waits until something holds of an `ExportJob`.
     pub async fn until_job(&self, name: &str, what: &str, condition: impl Fn(&ExportJob) -> bool) -> ExportJob {
         wait::until_it(self.api(), name, what, condition).await
     }
 
-    /// Waits until an ExportJob has ended, in that phase.
+    /// Waits until an `ExportJob` has ended, in that phase.
     pub async fn until_ended(&self, name: &str, expected: Phase) -> ExportJob {
-        let job = self.until_job(name, "ended", |job| phase(job).is_some_and(Phase::is_terminal)).await;
+        let job = self
+            .until_job(name, "ended", |job| phase(job).is_some_and(Phase::is_terminal))
+            .await;
         assert_eq!(phase(&job), Some(expected), "{name}: {:#?}", job.status);
         job
     }
@@ -136,8 +154,12 @@ impl Space {
     pub async fn until_running(&self, job: &ExportJob) -> Pod {
         self.until_pod(job, "running", |pod| {
             let status = pod.status.as_ref();
-            let containers = status.and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
-            containers.iter().any(|one| one.state.as_ref().is_some_and(|state| state.running.is_some()))
+            let containers = status
+                .and_then(|status| status.container_statuses.as_deref())
+                .unwrap_or_default();
+            containers
+                .iter()
+                .any(|one| one.state.as_ref().is_some_and(|state| state.running.is_some()))
         })
         .await
     }
@@ -146,11 +168,15 @@ impl Space {
     pub async fn until_pod(&self, job: &ExportJob, what: &str, condition: impl Fn(&Pod) -> bool) -> Pod {
         use futures::TryStreamExt as _;
         use kube::runtime::{WatchStreamExt as _, watcher};
-        let config = watcher::Config::default().labels(&self.pod_selector(job));
+        let config = watcher::Config::default().labels(&pod_selector(job));
         let mut pods = std::pin::pin!(watcher(self.api::<Pod>(), config).default_backoff().applied_objects());
         let found = async {
             loop {
-                let pod = pods.try_next().await.expect("pods can be watched").expect("a watch does not end");
+                let pod = pods
+                    .try_next()
+                    .await
+                    .expect("pods can be watched")
+                    .expect("a watch does not end");
                 if pod.metadata.deletion_timestamp.is_none() && condition(&pod) {
                     return pod;
                 }
@@ -163,8 +189,12 @@ impl Space {
 
     /// The pods of the job, whatever has become of them.
     pub async fn pods(&self, job: &ExportJob) -> Vec<Pod> {
-        let selected = ListParams::default().labels(&self.pod_selector(job));
-        self.api::<Pod>().list(&selected).await.expect("pods can be listed").items
+        let selected = ListParams::default().labels(&pod_selector(job));
+        self.api::<Pod>()
+            .list(&selected)
+            .await
+            .expect("pods can be listed")
+            .items
     }
 
     /// The `batch/v1` Job of the job, once it is there.
@@ -172,23 +202,26 @@ impl Space {
         wait::until_it(self.api(), &child_name(job), "there", |_| true).await
     }
 
-    fn pod_selector(&self, job: &ExportJob) -> String {
-        format!("batch.kubernetes.io/job-name={}", child_name(job))
-    }
-
-    /// Reasons of the Events about an ExportJob, oldest first.
+    /// Reasons of the Events about an `ExportJob`, oldest first.
     pub async fn reasons(&self, job: &ExportJob) -> Vec<String> {
         use k8s_openapi::api::events::v1::Event;
         let selected = ListParams::default().fields(&format!("regarding.uid={}", job.uid().expect("it has a UID")));
-        let mut events = self.api::<Event>().list(&selected).await.expect("Events can be listed").items;
+        let mut events = self
+            .api::<Event>()
+            .list(&selected)
+            .await
+            .expect("Events can be listed")
+            .items;
         events.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
         events.into_iter().filter_map(|event| event.reason).collect()
     }
 
-    /// Deletes an ExportJob and waits until it is gone.
+    /// Deletes an `ExportJob` and waits until it is gone.
     pub async fn delete_and_wait(&self, job: &ExportJob) {
         let jobs: Api<ExportJob> = self.api();
-        jobs.delete(&job.name_any(), &DeleteParams::default()).await.expect("it can be deleted");
+        jobs.delete(&job.name_any(), &DeleteParams::default())
+            .await
+            .expect("it can be deleted");
         wait::until_gone(jobs, &job.name_any(), &job.uid().expect("it has a UID")).await;
     }
 
@@ -198,8 +231,22 @@ impl Space {
         let stories: [&[&str]; 4] = [
             &["get", "exportjobs,jobs,pods", "--output", "yaml"],
             &["get", "events", "--sort-by", ".metadata.creationTimestamp"],
-            &["logs", "--selector", "batch.kubernetes.io/job-name", "--prefix", "--tail", "30"],
-            &["--namespace", operator::NAMESPACE, "logs", &controller, "--tail", "2000"],
+            &[
+                "logs",
+                "--selector",
+                "batch.kubernetes.io/job-name",
+                "--prefix",
+                "--tail",
+                "30",
+            ],
+            &[
+                "--namespace",
+                operator::NAMESPACE,
+                "logs",
+                &controller,
+                "--tail",
+                "2000",
+            ],
         ];
         for story in stories {
             let mut arguments = vec!["--namespace", self.name.as_str()];
@@ -224,7 +271,11 @@ pub fn phase(job: &ExportJob) -> Option<Phase> {
     job.status.as_ref().and_then(|status| status.phase)
 }
 
-/// Name of the `batch/v1` Job of an ExportJob.
+fn pod_selector(job: &ExportJob) -> String {
+    format!("batch.kubernetes.io/job-name={}", child_name(job))
+}
+
+/// Name of the `batch/v1` Job of an `ExportJob`.
 pub fn child_name(job: &ExportJob) -> String {
     job_name(&job.name_any(), &job.uid().expect("it has a UID"))
 }
@@ -233,20 +284,35 @@ pub fn child_name(job: &ExportJob) -> String {
 pub fn conditions(job: &ExportJob) -> BTreeMap<String, String> {
     let conditions = job.status.iter().flat_map(|status| &status.conditions);
     conditions
-        .map(|one| (one.type_.clone(), format!("{}/{}: {}", one.status, one.reason, one.message)))
+        .map(|one| {
+            (
+                one.type_.clone(),
+                format!("{}/{}: {}", one.status, one.reason, one.message),
+            )
+        })
         .collect()
 }
 
 /// Code and message of the only error of a job.
 pub fn error(job: &ExportJob) -> (String, String) {
-    let errors = job.status.as_ref().map(|status| status.errors.as_slice()).unwrap_or_default();
-    let [only] = errors else { panic!("not one error: {errors:?}") };
+    let errors = job
+        .status
+        .as_ref()
+        .map(|status| status.errors.as_slice())
+        .unwrap_or_default();
+    let [only] = errors else {
+        panic!("not one error: {errors:?}")
+    };
     (only.code.clone(), only.msg.clone())
 }
 
 /// Batch ids of a job in order.
 pub fn batches(job: &ExportJob) -> Vec<String> {
-    let destination = job.status.as_ref().and_then(|status| status.destination.as_ref()).expect("it has batch ids");
+    let destination = job
+        .status
+        .as_ref()
+        .and_then(|status| status.destination.as_ref())
+        .expect("it has batch ids");
     match &destination.batch_id {
         Some(id) => vec![id.clone()],
         None => destination.batches.iter().map(|batch| batch.batch_id.clone()).collect(),

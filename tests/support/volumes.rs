@@ -63,7 +63,18 @@ impl Space {
     }
 
     fn exec(&self, line: &str) -> [String; 9] {
-        ["--namespace", &self.name, "exec", "--stdin", TOOLBOX, "--", "sh", "-c", line].map(str::to_owned)
+        [
+            "--namespace",
+            &self.name,
+            "exec",
+            "--stdin",
+            TOOLBOX,
+            "--",
+            "sh",
+            "-c",
+            line,
+        ]
+        .map(str::to_owned)
     }
 
     /// Data files of a batch that lie in the datasets' volume, committed or not.
@@ -75,10 +86,17 @@ impl Space {
     /// Number of commits in the Delta logs of the volume that speak of the batch's transaction with that version: 1 is a
     /// commit of the batch, 2 an abort.
     pub fn transactions_of(&self, batch: &str, version: i64) -> usize {
-        let logs = self.shell("find /datasets -path '*/_delta_log/*.json' -exec cat {} + 2>/dev/null || true", b"");
+        let logs = self.shell(
+            "find /datasets -path '*/_delta_log/*.json' -exec cat {} + 2>/dev/null || true",
+            b"",
+        );
         let lines = String::from_utf8_lossy(&logs);
-        let actions = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        actions.filter(|action| action["txn"]["appId"] == batch && action["txn"]["version"] == version).count()
+        let actions = lines
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        actions
+            .filter(|action| action["txn"]["appId"] == batch && action["txn"]["version"] == version)
+            .count()
     }
 }
 

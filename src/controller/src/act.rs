@@ -3,7 +3,16 @@
 mod register;
 mod writer;
 
+use exportjob_api::ExportJob;
+use kube::{
+    Resource,
+    runtime::events::{Event, EventType},
+};
 use thiserror::Error;
+use tracing::warn;
+
+use crate::{context::Shared, decision::Act, notice::Notice, refusals::Refusal};
+use writer::Writer;
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +23,15 @@ pub enum Written {
     Stale,
     /// The ExportJob is gone.
     Gone,
+}
+
+/// What became of several writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acted {
+    /// How many were done.
+    pub writes: usize,
+    /// How the last one ended.
+    pub ended: Written,
 }
 
 /// Why a write was not done.
@@ -29,27 +47,8 @@ pub enum ActError {
         source: Box<kube::Error>,
     },
     /// The API server does not take an object.
-    #[error("the API server refused {kind} {name}: {message}")]
-    Refused {
-        /// Kind of the object.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-        /// HTTP status.
-        code: u16,
-        /// The API server's words.
-        message: String,
-        /// Whether the namespace is being deleted.
-        namespace_terminating: bool,
-    },
-    /// An object of somebody else has the name.
-    #[error("there is a {kind} {name} that does not belong to this ExportJob: delete it, and the job goes on")]
-    NameTaken {
-        /// Kind of the object.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-    },
+    #[error("{} {} was refused: {}", .0.kind, .0.name, .0.message)]
+    Refused(Refusal),
     /// An object was there and was not there.
     #[error("{kind} {name} was deleted while it was being made: trying again")]
     Vanished {
@@ -65,9 +64,65 @@ impl ActError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Api { .. } => "API",
-            Self::Refused { .. } => "REFUSED",
-            Self::NameTaken { .. } => "NAME_TAKEN",
+            Self::Refused(_) => "REFUSED",
             Self::Vanished { .. } => "VANISHED",
         }
     }
+}
+
+/// Does what was decided about `export_job`, in this order, and stops at the first write that finds the observation
+/// outdated. Each may be repeated safely.
+pub async fn act(shared: &Shared, export_job: &ExportJob, actions: &[Act]) -> Result<Acted, ActError> {
+    let mut writer = Writer::new(&shared.client, &shared.expectations, export_job);
+    let mut acted = Acted {
+        writes: 0,
+        ended: Written::Done,
+    };
+    for action in actions {
+        let ended = match action {
+            // Leased before the decision that is acted on here.
+            Act::LeaseId => continue,
+            Act::ConfirmCurrent => writer.confirm_current().await?,
+            Act::ConfirmNoJob { name } => writer.confirm_no_job(name).await?,
+            Act::AddFinalizer => writer.add_finalizer().await?,
+            Act::ApplyStatus(status) => writer.apply_status(status).await?,
+            Act::ApplyPlan(plan) => writer.create_plan(plan).await?,
+            Act::ApplyJob(job) | Act::ApplyAbortJob(job) => {
+                let written = writer.create_job(job).await?;
+                shared.refusals.forget(writer.uid());
+                written
+            }
+            Act::SetJobSuspend { name, uid, suspend } => writer.suspend_job(name, uid, *suspend).await?,
+            Act::DeleteJob { name, uid } => writer.delete_job(name, uid).await?,
+            Act::Publish(notice) => publish(shared, export_job, notice).await,
+            Act::RemoveFinalizer => writer.remove_finalizer().await?,
+            Act::DeleteExportJob { uid } => writer.delete_export_job(uid).await?,
+        };
+        acted.ended = ended;
+        if ended != Written::Done {
+            break;
+        }
+        acted.writes += 1;
+    }
+    Ok(acted)
+}
+
+/// Publishes an Event. Events are a courtesy: one that is not taken holds nothing up.
+async fn publish(shared: &Shared, export_job: &ExportJob, notice: &Notice) -> Written {
+    let event = Event {
+        type_: if notice.warning {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        },
+        reason: notice.reason.to_owned(),
+        note: Some(notice.message.clone()),
+        action: notice.reason.to_owned(),
+        secondary: None,
+    };
+    let regarding = export_job.object_ref(&());
+    if let Err(error) = shared.recorder.publish(&event, &regarding).await {
+        warn!(reason = notice.reason, %error, "an Event was not published");
+    }
+    Written::Done
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 
-use crate::telemetry::LogFormat;
+use crate::{settings::Settings, telemetry::LogFormat};
 
 /// Reconciles ExportJobs: launches export pods, follows them, and tells in the status what became of them.
 #[derive(Clone, Debug, Parser)]
@@ -75,4 +75,38 @@ pub struct Args {
         value_name = "NUMBER"
     )]
     pub concurrency: u16,
+
+    /// What decisions depend on.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_has_a_variable_and_a_help_text() {
+        let command = Args::command();
+        command.clone().debug_assert();
+        for argument in command.get_arguments() {
+            let name = argument.get_id().as_str();
+            assert!(argument.get_help().is_some(), "{name} has no help");
+            let variable = argument.get_env().and_then(|name| name.to_str());
+            assert!(
+                variable.is_some_and(|variable| variable.starts_with("EXPORTJOB_")),
+                "{name} has the variable {variable:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn namespaces_are_separated_by_commas() {
+        let line = ["controller", "--exporter-image", "e", "--watch-namespace", "a,b"];
+        assert_eq!(Args::try_parse_from(line).unwrap().watch_namespaces, ["a", "b"]);
+    }
 }

@@ -29,6 +29,13 @@ pub struct Refusal {
     pub namespace_terminating: bool,
 }
 
+impl Refusal {
+    /// Whether the same object will be refused for ever: it is wrong in itself. Quota, admission and rights may change.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self.code, 400 | 413 | 422)
+    }
+}
+
 /// The latest refusal of each ExportJob, by UID.
 #[derive(Debug, Default)]
 pub struct Refusals {

@@ -9,14 +9,14 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
     core::{Request, Status, params::ValidationDirective},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 use super::{ActError, Written};
-use crate::expectations::Expectations;
+use crate::{expectations::Expectations, refusals::Refusal};
 
 /// Writes on behalf of one ExportJob.
 ///
@@ -30,6 +30,7 @@ pub(super) struct Writer<'a> {
     uid: String,
     version: Option<String>,
     finalizers: Vec<String>,
+    deleted: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -42,7 +43,12 @@ impl<'a> Writer<'a> {
             uid: export_job.uid().unwrap_or_default(),
             version: export_job.resource_version(),
             finalizers: export_job.finalizers().to_vec(),
+            deleted: export_job.metadata.deletion_timestamp.is_some(),
         }
+    }
+
+    pub fn uid(&self) -> &str {
+        &self.uid
     }
 
     fn api<K>(&self) -> Api<K>
@@ -59,6 +65,33 @@ impl<'a> Writer<'a> {
         self.expectations.wrote(&self.uid, self.version.as_deref());
     }
 
+    /// Asks the API server whether the ExportJob is still what was observed, or what this writer made of it.
+    pub async fn confirm_current(&mut self) -> Result<Written, ActError> {
+        let patch = serde_json::from_value(json!([
+            {"op": "test", "path": "/metadata/uid", "value": self.uid},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": self.version},
+        ]))
+        .map_err(|error| failed("confirm the ExportJob", kube::Error::SerdeError(error)))?;
+        let answer = self
+            .api::<ExportJob>()
+            .patch(&self.name, &strict(), &Patch::<()>::Json(patch))
+            .await;
+        match answer {
+            // A test that does not hold.
+            Err(kube::Error::Api(status)) if status.code == 422 => Ok(Written::Stale),
+            answer => self.settle("confirm the ExportJob", answer),
+        }
+    }
+
+    /// Asks the API server whether there is no Job of this name.
+    pub async fn confirm_no_job(&self, name: &str) -> Result<Written, ActError> {
+        let found = self.api::<Job>().get_metadata_opt(name).await;
+        match found.map_err(|error| failed("look for the Job", error))? {
+            None => Ok(Written::Done),
+            Some(_) => Ok(Written::Stale),
+        }
+    }
+
     pub async fn add_finalizer(&mut self) -> Result<Written, ActError> {
         if self.finalizers.iter().any(|found| found == FINALIZER) {
             return Ok(Written::Done);
@@ -69,14 +102,14 @@ impl<'a> Writer<'a> {
     }
 
     /// Removes the finalizer. An ExportJob in deletion may be gone after that.
-    pub async fn remove_finalizer(&mut self, deleted: bool) -> Result<Written, ActError> {
+    pub async fn remove_finalizer(&mut self) -> Result<Written, ActError> {
         if !self.finalizers.iter().any(|found| found == FINALIZER) {
             return Ok(Written::Done);
         }
         let mut finalizers = self.finalizers.clone();
         finalizers.retain(|found| found != FINALIZER);
         let written = self.set_finalizers("remove the finalizer", &finalizers).await?;
-        if deleted && written != Written::Stale {
+        if self.deleted && written != Written::Stale {
             self.expectations.released(&self.uid);
         }
         Ok(written)
@@ -87,14 +120,9 @@ impl<'a> Writer<'a> {
         let patch = json!({"metadata": {
             "uid": self.uid, "resourceVersion": self.version, "finalizers": finalizers
         }});
-        let parameters = PatchParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            field_validation: Some(ValidationDirective::Strict),
-            ..PatchParams::default()
-        };
         let answer = self
             .api::<ExportJob>()
-            .patch(&self.name, &parameters, &Patch::Merge(&patch))
+            .patch(&self.name, &strict(), &Patch::Merge(&patch))
             .await;
         self.settle(step, answer)
     }
@@ -103,7 +131,7 @@ impl<'a> Writer<'a> {
         let patch = json!({
             "apiVersion": ExportJob::api_version(&()),
             "kind": ExportJob::kind(&()),
-            "metadata": {"name": self.name, "resourceVersion": self.version},
+            "metadata": {"name": self.name, "uid": self.uid, "resourceVersion": self.version},
             "status": status,
         });
         let parameters = PatchParams::apply(FIELD_MANAGER).force().validation_strict();
@@ -114,9 +142,9 @@ impl<'a> Writer<'a> {
         self.settle("write the status", answer)
     }
 
-    pub async fn delete_export_job(&mut self) -> Result<Written, ActError> {
+    pub async fn delete_export_job(&mut self, uid: &str) -> Result<Written, ActError> {
         let parameters = DeleteParams::background().preconditions(Preconditions {
-            uid: Some(self.uid.clone()),
+            uid: Some(uid.to_owned()),
             resource_version: None,
         });
         let answer = self.api::<ExportJob>().delete(&self.name, &parameters).await;
@@ -143,12 +171,7 @@ impl<'a> Writer<'a> {
     pub async fn suspend_job(&self, name: &str, uid: &str, suspend: bool) -> Result<Written, ActError> {
         // A patch that names another UID than the object's is refused.
         let patch = json!({"metadata": {"uid": uid}, "spec": {"suspend": suspend}});
-        let parameters = PatchParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            field_validation: Some(ValidationDirective::Strict),
-            ..PatchParams::default()
-        };
-        let answer = self.api::<Job>().patch(name, &parameters, &Patch::Merge(&patch)).await;
+        let answer = self.api::<Job>().patch(name, &strict(), &Patch::Merge(&patch)).await;
         match accept("suspend or resume the Job", answer)? {
             Some(Some(job)) => {
                 self.expectations.wrote_job(&self.uid, &job);
@@ -158,15 +181,12 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub async fn delete_job(&self, name: &str, uid: &str, propagation: PropagationPolicy) -> Result<Written, ActError> {
-        let parameters = DeleteParams {
-            propagation_policy: Some(propagation),
-            preconditions: Some(Preconditions {
-                uid: Some(uid.to_owned()),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
+    /// Deletes the Job, which stays until its pods are gone.
+    pub async fn delete_job(&self, name: &str, uid: &str) -> Result<Written, ActError> {
+        let parameters = DeleteParams::foreground().preconditions(Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        });
         let answer = self.api::<Job>().delete(name, &parameters).await;
         if accept("delete the Job", answer)?.is_none() {
             return Ok(Written::Stale);
@@ -182,31 +202,37 @@ impl<'a> Writer<'a> {
     {
         let name = object.name_any();
         let api = self.api::<K>();
-        let refused = |status: &Status| ActError::Refused {
-            kind,
-            name: name.clone(),
-            code: status.code,
-            message: status.message.clone(),
-            namespace_terminating: namespace_is_going(status),
-        };
-        let failed = |source| ActError::Api {
-            step: "create an object",
-            source: Box::new(source),
+        let refused = |code: u16, message: String, namespace_terminating: bool| {
+            ActError::Refused(Refusal {
+                kind,
+                name: name.clone(),
+                message,
+                code,
+                namespace_terminating,
+            })
         };
         match strict_create(self.client, &api, object).await {
             Ok(created) => return Ok(created),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-            Err(kube::Error::Api(status)) if is_refusal(&status) => return Err(refused(&status)),
-            Err(error) => return Err(failed(error)),
+            Err(kube::Error::Api(status)) if is_refusal(&status) => {
+                let going = namespace_is_going(&status);
+                return Err(refused(status.code, status.message.clone(), going));
+            }
+            Err(error) => return Err(failed("create an object", error)),
         }
-        let Some(found) = api.get_opt(&name).await.map_err(failed)? else {
+        let Some(found) = api
+            .get_opt(&name)
+            .await
+            .map_err(|error| failed("look at an object", error))?
+        else {
             return Err(ActError::Vanished { kind, name });
         };
         let owners = found.owner_references();
         if owners.iter().any(|owner| owner.uid == self.uid) {
             Ok(found)
         } else {
-            Err(ActError::NameTaken { kind, name })
+            let message = "an object of this name that does not belong to the ExportJob is in the way: delete it, and the job goes on";
+            Err(refused(409, message.to_owned(), false))
         }
     }
 
@@ -228,10 +254,22 @@ fn accept<T>(step: &'static str, answer: Result<T, kube::Error>) -> Result<Optio
         Ok(object) => Ok(Some(Some(object))),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Some(None)),
         Err(kube::Error::Api(status)) if status.is_conflict() => Ok(None),
-        Err(source) => Err(ActError::Api {
-            step,
-            source: Box::new(source),
-        }),
+        Err(error) => Err(failed(step, error)),
+    }
+}
+
+fn failed(step: &'static str, source: kube::Error) -> ActError {
+    ActError::Api {
+        step,
+        source: Box::new(source),
+    }
+}
+
+fn strict() -> PatchParams {
+    PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        field_validation: Some(ValidationDirective::Strict),
+        ..PatchParams::default()
     }
 }
 

@@ -12,6 +12,8 @@
   value: 0.0.0.0:8080
 - name: EXPORTJOB_LOG_FORMAT
   value: {{ .Values.controller.logFormat }}
+- name: EXPORTJOB_CONCURRENCY
+  value: {{ .Values.controller.concurrency | toString | quote }}
 {{- with .Values.controller.logLevel }}
 - name: RUST_LOG
   value: {{ . | quote }}

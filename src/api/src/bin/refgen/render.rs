@@ -10,6 +10,7 @@ const KUBERNETES: &[(&str, &str)] = &[
     ("tolerations", "Toleration"),
     ("topologySpreadConstraints", "TopologySpreadConstraint"),
     ("conditions", "Condition"),
+    ("imagePullSecrets", "LocalObjectReference"),
 ];
 
 /// The page of a definition, given as JSON.
@@ -73,10 +74,11 @@ fn object(page: &mut String, path: &str, schema: &Value) {
     if !description.is_empty() {
         let _ = writeln!(page, "{}\n", description.replace('\n', " "));
     }
-    for rule in messages(schema) {
+    let rules = rules(path, schema);
+    for rule in &rules {
         let _ = writeln!(page, "- Rule: {rule}.");
     }
-    if messages(schema).next().is_some() {
+    if !rules.is_empty() {
         page.push('\n');
     }
     page.push_str("| field | type | |\n|---|---|---|\n");
@@ -143,15 +145,23 @@ fn about(schema: &Value) -> String {
             let _ = write!(about, " At most {most} {what}.");
         }
     }
-    for rule in messages(schema).filter(|rule| !rule.starts_with("cannot be changed")) {
-        let _ = write!(about, " Rule: {rule}.");
+    // An object has a table of its own, with its rules above it.
+    if !schema["properties"].is_object() {
+        for rule in rules("", schema) {
+            let _ = write!(about, " Rule: {rule}.");
+        }
     }
     // A bar would end the cell.
     about.trim().replace('|', "\\|")
 }
 
-fn messages(schema: &Value) -> impl Iterator<Item = &str> {
-    schema["x-kubernetes-validations"].as_array().into_iter().flatten().map(|rule| text(&rule["message"]))
+/// Messages of the rules of an object or field. That nothing can be changed is said once, of the whole spec.
+fn rules<'a>(path: &str, schema: &'a Value) -> Vec<&'a str> {
+    let all = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
+    let mut messages: Vec<&str> =
+        all.map(|rule| text(&rule["message"])).filter(|rule| path == "spec" || !rule.starts_with("cannot be changed")).collect();
+    messages.dedup();
+    messages
 }
 
 fn text(value: &Value) -> &str {

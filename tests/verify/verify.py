@@ -18,6 +18,8 @@ import expect
 import facts
 
 SHOWN = 3
+# Characters of each that are shown.
+LENGTH = 1000
 
 
 def canonical(value, kind=None):
@@ -39,7 +41,7 @@ def canonical(value, kind=None):
 
 
 def written(table, batch):
-    found = table.to_pyarrow_table(partitions=[("_batchId", "=", batch)])
+    found = table.to_pyarrow_table(filters=[("_batchId", "=", batch)])
     kinds = {field.name: field.type for field in found.schema if field.name != "_batchId"}
     own = [name for name in kinds if name.startswith("ups_")]
     if own:
@@ -57,7 +59,7 @@ def compare(batch, expected, actual):
     print(f"batch {batch}: {len(actual)} rows, expected {len(expected)}")
     for text, rows in [("missing", want - have), ("not expected", have - want)]:
         for row in sorted(rows.elements())[:SHOWN]:
-            print(f"  {text}: {row}")
+            print(f"  {text}: {row[:LENGTH]}")
     return False
 
 

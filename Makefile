@@ -53,7 +53,7 @@ test: ## All tests, the cluster's included; leaves nothing running that was not 
 
 e2e: setup ## The cluster's tests alone, against the current KUBECONFIG (or the test cluster, which is brought up)
 	@$(ON_CLUSTER)
-	EXPORTJOB_E2E=1 cargo test --release --locked --workspace --no-fail-fast --test 'e2e_*'
+	EXPORTJOB_E2E=1 RUST_TEST_THREADS=4 cargo test --release --locked --workspace --no-fail-fast --test 'e2e_*'
 
 lint: ## Formatting, clippy, shell scripts, licences and duplicate dependencies
 	@tests/lint

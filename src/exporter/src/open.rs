@@ -2,7 +2,11 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use datafusion::{arrow::datatypes::Schema, dataframe::DataFrame, physical_plan::ExecutionPlan};
+use datafusion::{
+    arrow::datatypes::{DataType, Schema},
+    dataframe::DataFrame,
+    physical_plan::ExecutionPlan,
+};
 use exportjob_plan::{AttributeRule, ExportPlan, IdentityGraphKind};
 
 use crate::{
@@ -36,11 +40,21 @@ pub async fn open(plan: &ExportPlan, session: &Session, progress: Arc<Progress>)
     let shape = shape(plan, &tables)?;
     let schema = Arc::new(Schema::new(shape.written.clone()));
     let partitions = session.context.copied_config().target_partitions();
-    let gathering = Gathering { plan, tables: &tables, shape: &shape, partitions, progress: &progress };
+    let gathering = Gathering {
+        plan,
+        tables: &tables,
+        shape: &shape,
+        partitions,
+        progress: &progress,
+    };
     let inputs = gathering.inputs(session).await?;
     let rules = rules(plan);
     let merge: Arc<dyn ExecutionPlan> = Arc::new(ProfileMergeExec::new(inputs, shape, rules));
-    let delivery = Delivery { schema: schema.clone(), batches: plan.batches.len(), progress };
+    let delivery = Delivery {
+        schema: schema.clone(),
+        batches: plan.batches.len(),
+        progress,
+    };
     let parts = parts(&merge, &session.context.task_ctx(), &delivery);
     Ok(Profiles { schema, parts })
 }
@@ -52,12 +66,14 @@ pub async fn open(plan: &ExportPlan, session: &Session, progress: Arc<Progress>)
 async fn open_tables(plan: &ExportPlan, session: &Session) -> Result<Tables> {
     let empty = plan.selection.empty_profiles;
     let is_graph = plan.merge_policy.identity_graph == IdentityGraphKind::Pdg;
-    let with_memberships =
-        empty || !plan.selection.segments.is_empty() || asks_for(&plan.fields, SEGMENT_MEMBERSHIP);
+    let with_memberships = empty || !plan.selection.segments.is_empty() || asks_for(&plan.fields, SEGMENT_MEMBERSHIP);
     let store = &plan.store;
-    let open = async |kind, plans: &[_], needed: bool| match needed && !plans.is_empty() {
-        true => StoreTable::open(kind, plans, session).await.map(Some),
-        false => Ok(None),
+    let open = async |kind, plans: &[_], needed: bool| {
+        if needed && !plans.is_empty() {
+            StoreTable::open(kind, plans, session).await.map(Some)
+        } else {
+            Ok(None)
+        }
     };
     Ok(Tables {
         fragments: StoreTable::open(Kind::Fragments, &store.fragments, session).await?,
@@ -122,17 +138,25 @@ impl Gathering<'_> {
             AttributeRule::TimestampOrdered => None,
             AttributeRule::DataSetPrecedence(order) => Some(order.iter().cloned().collect::<HashSet<_>>()),
         };
-        let filter = RowFilter { datasets, ..RowFilter::default() };
+        let filter = RowFilter {
+            datasets,
+            ..RowFilter::default()
+        };
         let scan = self.scan(&self.tables.fragments, &leaves(&self.shape.attributes), filter)?;
         let keyed = stitcher.key(scan).map_err(engine_error)?;
         stitcher.narrow(keyed).map_err(engine_error)
     }
 
     fn events(&self, stitcher: &Stitcher) -> Result<Option<DataFrame>> {
-        let Some(table) = &self.tables.events else { return Ok(None) };
+        let Some(table) = &self.tables.events else {
+            return Ok(None);
+        };
         let datasets = self.plan.merge_policy.event_datasets.as_ref();
         let datasets = datasets.map(|datasets| datasets.iter().cloned().collect());
-        let filter = RowFilter { datasets, ..RowFilter::default() };
+        let filter = RowFilter {
+            datasets,
+            ..RowFilter::default()
+        };
         let scan = self.scan(table, &leaves(&self.shape.events), filter)?;
         let keyed = stitcher.key(scan).map_err(engine_error)?;
         stitcher.narrow(keyed).map(Some).map_err(engine_error)
@@ -140,8 +164,13 @@ impl Gathering<'_> {
 
     /// With segments in the plan, the stitcher narrows the other tables to their members from then on.
     fn memberships(&self, stitcher: &mut Stitcher) -> Result<Option<DataFrame>> {
-        let Some(table) = &self.tables.memberships else { return Ok(None) };
-        let filter = RowFilter { valid_at: Some(self.plan.started_at), ..RowFilter::default() };
+        let Some(table) = &self.tables.memberships else {
+            return Ok(None);
+        };
+        let filter = RowFilter {
+            valid_at: Some(self.plan.started_at),
+            ..RowFilter::default()
+        };
         let scan = self.scan(table, &leaves(&self.shape.membership), filter)?;
         let keyed = stitcher.key(scan).map_err(engine_error)?;
         let segments = &self.plan.selection.segments;
@@ -152,25 +181,25 @@ impl Gathering<'_> {
         Ok(Some(keyed))
     }
 
-    fn scan(
-        &self,
-        table: &StoreTable,
-        leaves: &[(Vec<String>, datafusion::arrow::datatypes::DataType)],
-        filter: RowFilter,
-    ) -> Result<StoreScan> {
+    fn scan(&self, table: &StoreTable, leaves: &[(Vec<String>, DataType)], filter: RowFilter) -> Result<StoreScan> {
         let roles = table.kind.roles().iter().map(|role: &Role| Wanted::Role(*role));
-        let leaves = leaves.iter().map(|(path, data_type)| Wanted::Leaf(path.clone(), data_type.clone()));
+        let leaves = leaves
+            .iter()
+            .map(|(path, data_type)| Wanted::Leaf(path.clone(), data_type.clone()));
         let wanted: Vec<Wanted> = roles.chain(leaves).collect();
         StoreScan::new(table, &wanted, filter, self.progress.clone())
     }
 
-    async fn gather(&self, stitcher: &Stitcher, keyed: Option<DataFrame>, kind: Kind) -> Result<Arc<dyn ExecutionPlan>> {
-        match keyed {
-            Some(keyed) => stitcher.gather(keyed, self.partitions).await.map_err(engine_error),
-            None => {
-                let roles: Vec<Wanted> = kind.roles().iter().map(|role| Wanted::Role(*role)).collect();
-                Ok(nothing(&Wanted::schema(&roles), self.partitions))
-            }
+    async fn gather(
+        &self,
+        stitcher: &Stitcher,
+        keyed: Option<DataFrame>,
+        kind: Kind,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if let Some(keyed) = keyed {
+            return stitcher.gather(keyed, self.partitions).await.map_err(engine_error);
         }
+        let roles: Vec<Wanted> = kind.roles().iter().map(|role| Wanted::Role(*role)).collect();
+        Ok(nothing(&Wanted::schema(&roles), self.partitions))
     }
 }

@@ -17,7 +17,7 @@ use crate::{Error, Limits, Result, error::io_kind};
 
 /// The query engine of one run.
 pub struct Session {
-    /// DataFusion's side of it.
+    /// `DataFusion`'s side of it.
     pub context: SessionContext,
     /// Bytes that sorts and joins may hold together before they spill.
     pub pool_bytes: usize,
@@ -51,10 +51,15 @@ impl Session {
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(spill))
             .build_arc()
             .map_err(|error| Error::new(code::INTERNAL, "cannot start the query engine").caused_by(error))?;
-        let mut config = SessionConfig::new().with_target_partitions(cores).with_batch_size(BATCH_ROWS);
+        let mut config = SessionConfig::new()
+            .with_target_partitions(cores)
+            .with_batch_size(BATCH_ROWS);
         config.options_mut().execution.sort_spill_reservation_bytes =
             (pool_bytes / (4 * SORTS_PER_CORE * cores)).min(MAX_RESERVATION);
-        Ok(Self { context: SessionContext::new_with_config_rt(config, runtime), pool_bytes })
+        Ok(Self {
+            context: SessionContext::new_with_config_rt(config, runtime),
+            pool_bytes,
+        })
     }
 }
 
@@ -68,7 +73,10 @@ pub(crate) fn engine_error(error: DataFusionError) -> Error {
         }
         next = cause.source();
     }
-    let full = matches!(io_kind(&error), Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded));
+    let full = matches!(
+        io_kind(&error),
+        Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    );
     let (error_code, message) = match error.find_root() {
         _ if full => (
             code::RESOURCES_EXHAUSTED,
@@ -76,7 +84,8 @@ pub(crate) fn engine_error(error: DataFusionError) -> Error {
         ),
         DataFusionError::ResourcesExhausted(_) => (
             code::RESOURCES_EXHAUSTED,
-            "the export needs more memory than it may use: raise the memory limit in spec.execution.resources".to_owned(),
+            "the export needs more memory than it may use: raise the memory limit in spec.execution.resources"
+                .to_owned(),
         ),
         root => (code::INTERNAL, format!("the profiles cannot be merged: {root}")),
     };

@@ -11,7 +11,9 @@ use crate::{Error, Result};
 /// # Errors
 /// `UNKNOWN_FIELD` for a path that is not there; `what` (`spec.fields`, …) names the list it stands in.
 pub(crate) fn select(fields: &Fields, selection: &FieldSelection, what: &str) -> Result<Fields> {
-    let FieldSelection::Paths(paths) = selection else { return Ok(fields.clone()) };
+    let FieldSelection::Paths(paths) = selection else {
+        return Ok(fields.clone());
+    };
     if let Some(path) = paths.iter().find(|path| !has(fields, path.segments())) {
         return Err(unknown(fields, path, what));
     }
@@ -28,7 +30,10 @@ fn unknown(fields: &Fields, path: &FieldPath, what: &str) -> Error {
         Some(nearest) => format!("did you mean {nearest}?"),
         None => "correct it, or remove it".to_owned(),
     };
-    Error::new(code::UNKNOWN_FIELD, format!("{what}: the profile store has no field {path}: {hint}"))
+    Error::new(
+        code::UNKNOWN_FIELD,
+        format!("{what}: the profile store has no field {path}: {hint}"),
+    )
 }
 
 /// The fields inside a type: those of a struct, or of what a list or map holds.
@@ -42,8 +47,12 @@ pub(crate) fn inner(data_type: &DataType) -> Option<&Fields> {
 }
 
 fn has(fields: &Fields, path: &[String]) -> bool {
-    let Some((first, rest)) = path.split_first() else { return true };
-    let Some((_, field)) = fields.find(first) else { return false };
+    let Some((first, rest)) = path.split_first() else {
+        return true;
+    };
+    let Some((_, field)) = fields.find(first) else {
+        return false;
+    };
     rest.is_empty() || inner(field.data_type()).is_some_and(|fields| has(fields, rest))
 }
 
@@ -62,7 +71,11 @@ fn prune(fields: &Fields, paths: &[&[String]]) -> Fields {
     let kept = fields.iter().filter_map(|field| {
         let below: Vec<&[String]> = paths
             .iter()
-            .filter_map(|path| path.split_first().filter(|(first, _)| *first == field.name()).map(|(_, rest)| rest))
+            .filter_map(|path| {
+                path.split_first()
+                    .filter(|(first, _)| *first == field.name())
+                    .map(|(_, rest)| rest)
+            })
             .collect();
         (!below.is_empty()).then(|| Field::new(field.name(), prune_type(field.data_type(), &below), true))
     });
@@ -89,8 +102,14 @@ mod tests {
 
     fn store() -> Fields {
         let DataType::Struct(fields) = struct_of([
-            ("identities", list_of(struct_of([("id", TEXT), ("primary", DataType::Boolean)]))),
-            ("segmentMembership", map_of(TEXT, map_of(TEXT, struct_of([("status", TEXT), ("version", TEXT)])))),
+            (
+                "identities",
+                list_of(struct_of([("id", TEXT), ("primary", DataType::Boolean)])),
+            ),
+            (
+                "segmentMembership",
+                map_of(TEXT, map_of(TEXT, struct_of([("status", TEXT), ("version", TEXT)]))),
+            ),
             ("personalEmail", struct_of([("address", TEXT), ("label", TEXT)])),
         ]) else {
             return Fields::empty();
@@ -99,7 +118,11 @@ mod tests {
     }
 
     fn selected(text: &str) -> Result<Fields> {
-        select(&store(), &FieldSelection::parse("spec.fields", Some(text)).unwrap(), "spec.fields")
+        select(
+            &store(),
+            &FieldSelection::parse("spec.fields", Some(text)).unwrap(),
+            "spec.fields",
+        )
     }
 
     #[test]
@@ -107,14 +130,20 @@ mod tests {
         let fields = selected("segmentMembership.status, identities.id").unwrap();
         let expected = struct_of([
             ("identities", list_of(struct_of([("id", TEXT)]))),
-            ("segmentMembership", map_of(TEXT, map_of(TEXT, struct_of([("status", TEXT)])))),
+            (
+                "segmentMembership",
+                map_of(TEXT, map_of(TEXT, struct_of([("status", TEXT)]))),
+            ),
         ]);
         assert_eq!(DataType::Struct(fields), expected);
     }
 
     #[test]
     fn a_path_to_a_struct_takes_all_of_it() {
-        assert_eq!(selected("personalEmail.*,personalEmail.label").unwrap(), selected("personalEmail").unwrap());
+        assert_eq!(
+            selected("personalEmail.*,personalEmail.label").unwrap(),
+            selected("personalEmail").unwrap()
+        );
     }
 
     #[test]

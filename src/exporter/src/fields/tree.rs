@@ -55,8 +55,12 @@ impl<L> Tree<L> {
 
     /// Takes the column at this path out. A struct that has nothing left goes with it.
     pub fn remove<S: AsRef<str>>(&mut self, path: &[S]) {
-        let Some((first, rest)) = path.split_first() else { return };
-        let Some(at) = self.0.iter().position(|(name, _)| name == first.as_ref()) else { return };
+        let Some((first, rest)) = path.split_first() else {
+            return;
+        };
+        let Some(at) = self.0.iter().position(|(name, _)| name == first.as_ref()) else {
+            return;
+        };
         let empty = match (rest, &mut self.0[at].1) {
             ([], _) => true,
             (_, Node::Struct(tree)) => {
@@ -72,7 +76,9 @@ impl<L> Tree<L> {
 
     /// Puts a column at this path, in place of what is there, with the structs around it. False: a leaf is in the way.
     pub fn insert(&mut self, path: &[String], node: Node<L>) -> bool {
-        let Some((first, rest)) = path.split_first() else { return false };
+        let Some((first, rest)) = path.split_first() else {
+            return false;
+        };
         match (rest, self.get_mut(first)) {
             ([], Some(old)) => {
                 *old = node;
@@ -173,13 +179,17 @@ impl Union {
     /// Refuses columns below `taken` of which two files have different types.
     pub fn check(&self, taken: &Fields) -> Result<()> {
         let conflict = self.conflicts.iter().find(|conflict| reaches(taken, &conflict.path));
-        conflict.map_or(Ok(()), |conflict| Err(Error::new(code::COLUMN_TYPE, conflict.message.clone())))
+        conflict.map_or(Ok(()), |conflict| {
+            Err(Error::new(code::COLUMN_TYPE, conflict.message.clone()))
+        })
     }
 }
 
 /// Whether something at or below this path is among the fields.
 fn reaches(fields: &Fields, path: &[String]) -> bool {
-    let Some((first, rest)) = path.split_first() else { return true };
+    let Some((first, rest)) = path.split_first() else {
+        return true;
+    };
     match fields.find(first).map(|(_, field)| field.data_type()) {
         None => false,
         Some(DataType::Struct(fields)) => reaches(fields, rest),
@@ -227,7 +237,11 @@ fn merge(
             }
             (Some(Node::Struct(known)), Node::Leaf(source)) => {
                 let other = first_file(known).unwrap_or_else(|| file.clone());
-                let known = Column { data_type: source.plain(), untyped: false, file: file.clone() };
+                let known = Column {
+                    data_type: source.plain(),
+                    untyped: false,
+                    file: file.clone(),
+                };
                 conflicts.push(conflict(path, &known, "a struct", &other));
             }
             (None, _) => {}
@@ -238,7 +252,11 @@ fn merge(
 
 fn column(source: &Source, file: &Arc<str>) -> Column {
     let untyped = matches!(source, Source::Column(_, DataType::Null));
-    Column { data_type: source.plain(), untyped, file: file.clone() }
+    Column {
+        data_type: source.plain(),
+        untyped,
+        file: file.clone(),
+    }
 }
 
 fn unify(known: &Column, new: &Column) -> Option<Column> {
@@ -248,7 +266,10 @@ fn unify(known: &Column, new: &Column) -> Option<Column> {
     if known.untyped {
         return Some(new.clone());
     }
-    widest(&known.data_type, &new.data_type).map(|data_type| Column { data_type, ..known.clone() })
+    widest(&known.data_type, &new.data_type).map(|data_type| Column {
+        data_type,
+        ..known.clone()
+    })
 }
 
 fn first_file(tree: &Tree<Column>) -> Option<Arc<str>> {
@@ -267,5 +288,8 @@ fn conflict(path: &[String], known: &Column, other_type: &str, other_file: &str)
         other_type,
         other_file,
     );
-    Conflict { path: path.to_vec(), message }
+    Conflict {
+        path: path.to_vec(),
+        message,
+    }
 }

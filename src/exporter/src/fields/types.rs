@@ -23,12 +23,20 @@ pub(crate) fn list_of(item: DataType) -> DataType {
 /// A map from text to `value`, with the names that Delta gives to its parts.
 pub(crate) fn map_of(key: DataType, value: DataType) -> DataType {
     let entries = Fields::from(vec![Field::new("key", key, false), Field::new("value", value, true)]);
-    DataType::Map(Arc::new(Field::new("key_value", DataType::Struct(entries), false)), false)
+    DataType::Map(
+        Arc::new(Field::new("key_value", DataType::Struct(entries), false)),
+        false,
+    )
 }
 
 /// A struct of nullable fields.
 pub(crate) fn struct_of<N: Into<String>>(fields: impl IntoIterator<Item = (N, DataType)>) -> DataType {
-    DataType::Struct(fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect())
+    DataType::Struct(
+        fields
+            .into_iter()
+            .map(|(name, data_type)| Field::new(name, data_type, true))
+            .collect(),
+    )
 }
 
 /// Key and value of a map's entries.
@@ -58,11 +66,9 @@ pub(crate) fn plain(stored: &DataType) -> DataType {
         }
         T::Dictionary(_, value) => plain(value),
         T::RunEndEncoded(_, value) => plain(value.data_type()),
-        T::List(item)
-        | T::LargeList(item)
-        | T::ListView(item)
-        | T::LargeListView(item)
-        | T::FixedSizeList(item, _) => list_of(plain(item.data_type())),
+        T::List(item) | T::LargeList(item) | T::ListView(item) | T::LargeListView(item) | T::FixedSizeList(item, _) => {
+            list_of(plain(item.data_type()))
+        }
         T::Map(entries, _) => match map_parts(entries) {
             Some((key, value)) => map_of(plain(key.data_type()), plain(value.data_type())),
             None => stored.clone(),
@@ -157,8 +163,10 @@ fn widest_number(a: &DataType, b: &DataType) -> Option<DataType> {
         (T::Int8 | T::Int16, T::Float32) => Some(T::Float32),
         // All 32-bit integers are exact in 64-bit floats; 64-bit ones are not.
         (T::Int8 | T::Int16 | T::Int32, T::Float64) | (T::Int32, T::Float32) => Some(T::Float64),
-        (T::Decimal128(p, s), T::Decimal128(q, t)) => widest_decimal((*p, *s), (*q, *t)),
-        (integers, T::Decimal128(q, t)) => widest_decimal((integer(integers)?.0, 0), (*q, *t)),
+        (T::Decimal128(digits, scale), T::Decimal128(more, other)) => {
+            widest_decimal((*digits, *scale), (*more, *other))
+        }
+        (whole, T::Decimal128(digits, scale)) => widest_decimal((integer(whole)?.0, 0), (*digits, *scale)),
         _ => None,
     }
 }
@@ -174,9 +182,10 @@ fn integer(data_type: &DataType) -> Option<(u8, u8)> {
     }
 }
 
-fn widest_decimal((p, s): (u8, i8), (q, t): (u8, i8)) -> Option<DataType> {
-    let scale = s.max(t);
-    let whole = (i16::from(p) - i16::from(s)).max(i16::from(q) - i16::from(t));
+/// Of decimals with these digits and scales.
+fn widest_decimal(a: (u8, i8), b: (u8, i8)) -> Option<DataType> {
+    let scale = a.1.max(b.1);
+    let whole = (i16::from(a.0) - i16::from(a.1)).max(i16::from(b.0) - i16::from(b.1));
     let precision = u8::try_from(whole + i16::from(scale)).ok()?;
     (precision <= MAX_PRECISION).then_some(DataType::Decimal128(precision, scale))
 }
@@ -193,7 +202,10 @@ mod tests {
         assert_eq!(widest(&T::Float64, &T::Int32), Some(T::Float64));
         assert_eq!(widest(&T::Int64, &T::Float64), None);
         assert_eq!(widest(&T::Int64, &T::Utf8), None);
-        assert_eq!(widest(&T::Decimal128(10, 2), &T::Decimal128(12, 0)), Some(T::Decimal128(14, 2)));
+        assert_eq!(
+            widest(&T::Decimal128(10, 2), &T::Decimal128(12, 0)),
+            Some(T::Decimal128(14, 2))
+        );
         assert_eq!(widest(&T::Decimal128(10, 2), &T::Int64), Some(T::Decimal128(21, 2)));
         assert_eq!(widest(&T::Decimal128(38, 0), &T::Decimal128(38, 2)), None);
     }
@@ -202,14 +214,23 @@ mod tests {
     fn fields_that_only_one_list_element_has_are_added() {
         let a = list_of(struct_of([("a", DataType::Int32)]));
         let b = list_of(struct_of([("b", TEXT), ("a", DataType::Int64)]));
-        assert_eq!(widest(&a, &b), Some(list_of(struct_of([("a", DataType::Int64), ("b", TEXT)]))));
+        assert_eq!(
+            widest(&a, &b),
+            Some(list_of(struct_of([("a", DataType::Int64), ("b", TEXT)])))
+        );
     }
 
     #[test]
     fn types_that_delta_cannot_hold_are_found_where_they_are() {
-        let stored = struct_of([("ok", DataType::UInt64), ("at", DataType::Time64(TimeUnit::Microsecond))]);
+        let stored = struct_of([
+            ("ok", DataType::UInt64),
+            ("at", DataType::Time64(TimeUnit::Microsecond)),
+        ]);
         let found = unsupported(&plain(&list_of(stored)));
-        assert_eq!(found, Some((vec!["at".to_owned()], DataType::Time64(TimeUnit::Microsecond))));
+        assert_eq!(
+            found,
+            Some((vec!["at".to_owned()], DataType::Time64(TimeUnit::Microsecond)))
+        );
         assert_eq!(unsupported(&plain(&DataType::UInt64)), None);
         assert_eq!(plain(&DataType::Decimal256(40, 2)), DataType::Decimal256(40, 2));
         assert_eq!(plain(&DataType::Decimal128(5, -3)), DataType::Decimal128(8, 0));

@@ -115,7 +115,9 @@ pub(super) struct Identities {
 
 impl Keyed for Identities {
     fn read(batch: &RecordBatch) -> Result<Self> {
-        Ok(Self { owners: Owners::read(batch)? })
+        Ok(Self {
+            owners: Owners::read(batch)?,
+        })
     }
 
     fn owners(&self) -> &Owners {
@@ -163,7 +165,9 @@ pub(super) fn time_at(array: &TimestampMicrosecondArray, row: usize) -> Option<i
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
-    batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("the merge has no input column {name}")))
+    batch
+        .column_by_name(name)
+        .ok_or_else(|| ArrowError::SchemaError(format!("the merge has no input column {name}")))
 }
 
 fn text(batch: &RecordBatch, name: &str) -> Result<StringArray> {
@@ -172,7 +176,9 @@ fn text(batch: &RecordBatch, name: &str) -> Result<StringArray> {
 }
 
 fn times(batch: &RecordBatch, role: Role) -> Result<TimestampMicrosecondArray> {
-    let column = column(batch, role.name)?.as_primitive_opt::<TimestampMicrosecondType>().cloned();
+    let column = column(batch, role.name)?
+        .as_primitive_opt::<TimestampMicrosecondType>()
+        .cloned();
     column.ok_or_else(|| ArrowError::SchemaError(format!("the merge's input column {} has no times", role.name)))
 }
 
@@ -181,5 +187,8 @@ fn leaves(batch: &RecordBatch) -> Vec<ArrayRef> {
     let schema = batch.schema();
     let is_leaf = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
     let columns = schema.fields().iter().zip(batch.columns());
-    columns.filter(|(field, _)| is_leaf(field.name())).map(|(_, column)| column.clone()).collect()
+    columns
+        .filter(|(field, _)| is_leaf(field.name()))
+        .map(|(_, column)| column.clone())
+        .collect()
 }

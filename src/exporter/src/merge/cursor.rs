@@ -22,7 +22,13 @@ pub(super) struct Cursor<B> {
 impl<B: Keyed> Cursor<B> {
     /// The start of an input.
     pub fn new(stream: SendableRecordBatchStream) -> Self {
-        Self { stream, window: Vec::new(), next: 0, bytes: 0, ended: false }
+        Self {
+            stream,
+            window: Vec::new(),
+            next: 0,
+            bytes: 0,
+            ended: false,
+        }
     }
 
     /// The batches that rows which were taken are in.
@@ -85,7 +91,9 @@ impl<B: Keyed> Cursor<B> {
     }
 
     fn has_next(&self) -> bool {
-        self.window.last().is_some_and(|batch| self.next < batch.owners().rows())
+        self.window
+            .last()
+            .is_some_and(|batch| self.next < batch.owners().rows())
     }
 
     fn push(&mut self, batch: &RecordBatch) -> Result<(), DataFusionError> {

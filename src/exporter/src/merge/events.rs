@@ -23,7 +23,10 @@ pub(crate) struct EventWindow {
 impl EventWindow {
     fn contains(self, ingested: Option<i64>) -> bool {
         let after = self.after.is_none_or(|after| ingested.is_some_and(|time| time > after));
-        after && self.before.is_none_or(|before| ingested.is_some_and(|time| time < before))
+        after
+            && self
+                .before
+                .is_none_or(|before| ingested.is_some_and(|time| time < before))
     }
 }
 
@@ -65,18 +68,26 @@ type Source<'a> = (Option<i64>, Option<&'a str>, (&'a str, &'a str));
 
 fn source(window: &[Events], row: Row) -> Source<'_> {
     let batch = &window[row.0];
-    (time_at(&batch.ingested, row.1), text_at(&batch.datasets, row.1), batch.owners.identity(row.1))
+    (
+        time_at(&batch.ingested, row.1),
+        text_at(&batch.datasets, row.1),
+        batch.owners.identity(row.1),
+    )
 }
 
 /// The event that happened last; of several the one that was ingested last.
 pub(super) fn newest(window: &[Events], rows: &[Row]) -> Option<Row> {
     rows.iter().copied().max_by(|a, b| {
         let time = |row: &Row| time_at(&window[row.0].times, row.1);
-        time(a).cmp(&time(b)).then_with(|| source(window, *a).cmp(&source(window, *b)))
+        time(a)
+            .cmp(&time(b))
+            .then_with(|| source(window, *a).cmp(&source(window, *b)))
     })
 }
 
 /// Newest time at which one of the events was ingested.
 pub(super) fn newest_ingest(window: &[Events], rows: &[Row]) -> Option<i64> {
-    rows.iter().filter_map(|row| time_at(&window[row.0].ingested, row.1)).max()
+    rows.iter()
+        .filter_map(|row| time_at(&window[row.0].ingested, row.1))
+        .max()
 }

@@ -18,8 +18,9 @@ use datafusion::{
 use super::{
     batches::{Events, Fragments, Identities, Memberships},
     cursor::Cursor,
-    output::{Output, Shape},
+    output::Output,
     profile::{self, ProfileRows, Rules, Windows},
+    shape::Shape,
 };
 
 /// Most profiles of a batch.
@@ -64,13 +65,20 @@ impl ProfileMergeExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { children, shape, rules, properties: Arc::new(properties) }
+        Self {
+            children,
+            shape,
+            rules,
+            properties: Arc::new(properties),
+        }
     }
 }
 
 impl fmt::Debug for ProfileMergeExec {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("ProfileMergeExec").field("shape", &self.shape).finish_non_exhaustive()
+        out.debug_struct("ProfileMergeExec")
+            .field("shape", &self.shape)
+            .finish_non_exhaustive()
     }
 }
 
@@ -157,7 +165,11 @@ impl Merge {
                 self.release();
             }
         }
-        if self.output.rows() > 0 { self.deliver().map(Some) } else { Ok(None) }
+        if self.output.rows() > 0 {
+            self.deliver().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Finds the profile that comes next; false at the end of all inputs.
@@ -166,16 +178,22 @@ impl Merge {
         self.events.fill().await?;
         self.identities.fill().await?;
         self.memberships.fill().await?;
-        let keys = [self.fragments.key(), self.events.key(), self.identities.key(), self.memberships.key()];
-        let Some(key) = keys.into_iter().flatten().min() else { return Ok(false) };
+        let keys = [
+            self.fragments.key(),
+            self.events.key(),
+            self.identities.key(),
+            self.memberships.key(),
+        ];
+        let Some(key) = keys.into_iter().flatten().min() else {
+            return Ok(false);
+        };
         self.key.clear();
         self.key.push_str(key);
         Ok(true)
     }
 
     fn is_full(&self) -> bool {
-        let held =
-            self.fragments.bytes() + self.events.bytes() + self.identities.bytes() + self.memberships.bytes();
+        let held = self.fragments.bytes() + self.events.bytes() + self.identities.bytes() + self.memberships.bytes();
         self.output.rows() >= BATCH_PROFILES || self.output.elements() >= BATCH_ELEMENTS || held >= WINDOW_BYTES
     }
 

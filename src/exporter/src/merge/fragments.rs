@@ -1,6 +1,9 @@
 //! The records of a profile that count, and which of them comes first.
 
-use std::{cmp::Ordering, collections::{HashMap, HashSet}};
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
+};
 
 use datafusion::arrow::error::ArrowError;
 use exportjob_plan::{AttributeRule, UpsertDatasets};
@@ -32,7 +35,10 @@ impl FragmentRules {
                 Some(places)
             }
         };
-        Self { upsert: upsert.clone(), precedence }
+        Self {
+            upsert: upsert.clone(),
+            precedence,
+        }
     }
 
     /// Keeps the records that count, newest first: of an identity in a dataset only the newest, unless the dataset is
@@ -60,7 +66,10 @@ impl FragmentRules {
         let Some(places) = &self.precedence else { return };
         rows.sort_by_key(|row| {
             let dataset = text_at(&window[row.0].datasets, row.1);
-            dataset.and_then(|dataset| places.get(dataset)).copied().unwrap_or(usize::MAX)
+            dataset
+                .and_then(|dataset| places.get(dataset))
+                .copied()
+                .unwrap_or(usize::MAX)
         });
     }
 }
@@ -82,7 +91,9 @@ fn newer(window: &[Fragments], (batch_a, a): Row, (batch_b, b): Row) -> Result<O
 
 /// Newest time at which one of the records was ingested.
 pub(super) fn newest_ingest(window: &[Fragments], rows: &[Row]) -> Option<i64> {
-    rows.iter().filter_map(|row| time_at(&window[row.0].ingested, row.1)).max()
+    rows.iter()
+        .filter_map(|row| time_at(&window[row.0].ingested, row.1))
+        .max()
 }
 
 /// Sorts by a comparison that may fail.

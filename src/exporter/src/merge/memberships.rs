@@ -61,10 +61,19 @@ fn compare(window: &[Memberships], a: Row, b: Row) -> Result<Ordering, ArrowErro
 fn rest(window: &[Memberships], row: Row) -> (&str, Option<&str>, Option<i64>, (&str, &str)) {
     let (batch, at) = (&window[row.0], row.1);
     let namespace = membership(window, row).namespace;
-    (namespace, text_at(&batch.statuses, at), time_at(&batch.valid_until, at), batch.owners.identity(at))
+    (
+        namespace,
+        text_at(&batch.statuses, at),
+        time_at(&batch.valid_until, at),
+        batch.owners.identity(at),
+    )
 }
 
 fn ascii_case_insensitive(a: &str, b: &str) -> Ordering {
     let lower = |text: &str| text.bytes().map(|byte| byte.to_ascii_lowercase()).collect::<Vec<_>>();
-    if a == b { Ordering::Equal } else { lower(a).cmp(&lower(b)) }
+    if a == b {
+        Ordering::Equal
+    } else {
+        lower(a).cmp(&lower(b))
+    }
 }

@@ -4,100 +4,29 @@ use std::sync::Arc;
 
 use datafusion::arrow::{
     array::{
-        Array, ArrayBuilder as _, ArrayRef, BooleanBuilder, ListArray, MapArray, RecordBatch, RecordBatchOptions, StringArray,
+        Array, ArrayBuilder as _, ArrayRef, BooleanBuilder, RecordBatch, RecordBatchOptions, StringArray,
         StringBuilder, StructArray, new_null_array,
     },
-    buffer::{OffsetBuffer, ScalarBuffer},
     compute::interleave,
-    datatypes::{DataType, Field, Fields, Schema, SchemaRef},
+    datatypes::{DataType, SchemaRef},
     error::ArrowError,
 };
 
 use super::{
     batches::{Events, Fragments, Memberships, text_at},
     cursor::Row,
+    lists::{Ends, fields, gather, gather_all, list, map},
     profile::Windows,
+    shape::{EVENTS, IDENTITIES, IDENTITY_MAP, SEGMENT_MEMBERSHIP, Shape},
 };
 use crate::{
-    fields::types::{TEXT, list_of, map_of, map_parts, struct_of, time},
-    project::assemble,
+    fields::types::{TEXT, time},
+    project::{assemble, leaves},
     read::convert,
     select::Membership,
 };
 
 type Result<T, E = ArrowError> = std::result::Result<T, E>;
-
-/// Columns that a merge computes, in their order; the customer's columns follow.
-pub(crate) const IDENTITY_MAP: &str = "identityMap";
-/// See [`IDENTITY_MAP`].
-pub(crate) const IDENTITIES: &str = "identities";
-/// See [`IDENTITY_MAP`].
-pub(crate) const SEGMENT_MEMBERSHIP: &str = "segmentMembership";
-/// See [`IDENTITY_MAP`].
-pub(crate) const EVENTS: &str = "timeSeriesEvents";
-
-/// Column behind those that are written: the namespaces in which a profile has an identity.
-pub(crate) const NAMESPACES: &str = "__namespaces";
-
-/// Name of the column that says which profiles the batch with this index takes.
-pub(crate) fn selected_column(batch: usize) -> String {
-    format!("__selected_{batch}")
-}
-
-/// The columns of merged profiles.
-#[derive(Clone, Debug)]
-pub(crate) struct Shape {
-    /// Columns that are written: any of the computed ones, then the customer's.
-    pub written: Fields,
-    /// The customer's columns among them.
-    pub attributes: Fields,
-    /// Fields of an event.
-    pub events: Fields,
-    /// Whether the store has an end of memberships.
-    pub has_valid_until: bool,
-    /// Other fields of a membership that the store has.
-    pub membership: Fields,
-}
-
-/// `identityMap`: namespace to list of identities.
-pub(crate) fn identity_map_type() -> DataType {
-    map_of(TEXT, list_of(struct_of([("id", TEXT), ("primary", DataType::Boolean)])))
-}
-
-/// `identities`: list of identities with their namespaces.
-pub(crate) fn identities_type() -> DataType {
-    let namespace = struct_of([("code", TEXT)]);
-    list_of(struct_of([("id", TEXT), ("namespace", namespace), ("primary", DataType::Boolean)]))
-}
-
-impl Shape {
-    /// Fields of a membership.
-    fn membership_fields(&self) -> Fields {
-        let fixed = [("status", TEXT), ("lastQualificationTime", time())].into_iter();
-        let until = self.has_valid_until.then(|| ("validUntil", time()));
-        let fixed = fixed.chain(until).map(|(name, data_type)| Arc::new(Field::new(name, data_type, true)));
-        fixed.chain(self.membership.iter().cloned()).collect()
-    }
-
-    /// `segmentMembership`: namespace to segment to membership.
-    pub fn segment_membership_type(&self) -> DataType {
-        map_of(TEXT, map_of(TEXT, DataType::Struct(self.membership_fields())))
-    }
-
-    /// `timeSeriesEvents`: list of events.
-    pub fn events_type(&self) -> DataType {
-        list_of(DataType::Struct(self.events.clone()))
-    }
-
-    /// What a merge delivers for this many batches.
-    pub fn schema(&self, batches: usize) -> SchemaRef {
-        let namespaces = Arc::new(Field::new(NAMESPACES, list_of(TEXT), false));
-        let selected =
-            (0..batches).map(|batch| Arc::new(Field::new(selected_column(batch), DataType::Boolean, false)));
-        let fields: Fields = self.written.iter().cloned().chain([namespaces]).chain(selected).collect();
-        Arc::new(Schema::new(fields))
-    }
-}
 
 /// A merged profile, as places of rows.
 pub(super) struct Merged<'a> {
@@ -115,23 +44,6 @@ pub(super) struct Merged<'a> {
     pub members: &'a [Membership<'a>],
     /// The batches that take it.
     pub taken: &'a [bool],
-}
-
-/// Ends of lists.
-struct Ends(Vec<i32>);
-
-impl Ends {
-    fn new() -> Self {
-        Self(vec![0])
-    }
-
-    fn push(&mut self, end: usize) {
-        self.0.push(i32::try_from(end).unwrap_or(i32::MAX));
-    }
-
-    fn finish(&self) -> OffsetBuffer<i32> {
-        OffsetBuffer::new(ScalarBuffer::from(self.0.clone()))
-    }
 }
 
 /// Merged profiles that have not been delivered yet.
@@ -295,15 +207,15 @@ impl Output {
     }
 
     fn attributes(&self, window: &[Fragments]) -> Result<Vec<ArrayRef>> {
-        let types = crate::project::leaves(&self.shape.attributes);
-        let mut leaves = Vec::with_capacity(types.len());
+        let types = leaves(&self.shape.attributes);
+        let mut merged = Vec::with_capacity(types.len());
         for (leaf, ((_, data_type), places)) in types.into_iter().zip(&self.attributes).enumerate() {
             let null = new_null_array(&data_type, 1);
             let batches = window.iter().map(|batch| batch.leaves[leaf].as_ref());
             let arrays: Vec<&dyn Array> = std::iter::once(null.as_ref()).chain(batches).collect();
-            leaves.push(interleave(&arrays, places)?);
+            merged.push(interleave(&arrays, places)?);
         }
-        assemble(&self.shape.attributes, &mut leaves.into_iter())
+        assemble(&self.shape.attributes, &mut merged.into_iter())
     }
 
     fn events(&self, window: &[Events]) -> Result<ArrayRef> {
@@ -319,12 +231,20 @@ impl Output {
         let rows = &self.memberships;
         let statuses = window.iter().map(|batch| &batch.statuses);
         let statuses: Vec<&StringArray> = statuses.collect();
-        let status: StringArray =
-            rows.iter().map(|row| text_at(statuses[row.0], row.1).or(Some("realized"))).collect();
-        let qualified = window.iter().map(|batch| &batch.qualified as &dyn Array).collect::<Vec<_>>();
+        let status: StringArray = rows
+            .iter()
+            .map(|row| text_at(statuses[row.0], row.1).or(Some("realized")))
+            .collect();
+        let qualified = window
+            .iter()
+            .map(|batch| &batch.qualified as &dyn Array)
+            .collect::<Vec<_>>();
         let mut columns: Vec<ArrayRef> = vec![Arc::new(status), gather(&qualified, rows, &time())?];
         if self.shape.has_valid_until {
-            let until = window.iter().map(|batch| &batch.valid_until as &dyn Array).collect::<Vec<_>>();
+            let until = window
+                .iter()
+                .map(|batch| &batch.valid_until as &dyn Array)
+                .collect::<Vec<_>>();
             columns.push(gather(&until, rows, &time())?);
         }
         let leaves = gather_all(&self.shape.membership, rows, |leaf| {
@@ -335,7 +255,11 @@ impl Output {
         let ids = gather(&ids, rows, &TEXT)?;
         let members = StructArray::try_new(self.shape.membership_fields(), columns, None)?;
         let segments = map(self.segment_ends.finish(), ids, Arc::new(members))?;
-        map(self.profile_segment_namespaces.finish(), Arc::new(self.segment_namespaces.finish()), segments)
+        map(
+            self.profile_segment_namespaces.finish(),
+            Arc::new(self.segment_namespaces.finish()),
+            segments,
+        )
     }
 }
 
@@ -350,8 +274,11 @@ impl Identities {
     fn list(&self, ends: &Ends) -> Result<ArrayRef> {
         let namespace = fields([("code", TEXT)]);
         let namespaces = StructArray::try_new(namespace.clone(), vec![self.codes.clone()], None)?;
-        let item =
-            fields([("id", TEXT), ("namespace", DataType::Struct(namespace)), ("primary", DataType::Boolean)]);
+        let item = fields([
+            ("id", TEXT),
+            ("namespace", DataType::Struct(namespace)),
+            ("primary", DataType::Boolean),
+        ]);
         let columns = vec![self.ids.clone(), Arc::new(namespaces), self.primary.clone()];
         list(ends.finish(), Arc::new(StructArray::try_new(item, columns, None)?))
     }
@@ -359,41 +286,10 @@ impl Identities {
     fn by_namespace(&self, namespaces: &StringArray, ids: &Ends, profiles: &Ends) -> Result<ArrayRef> {
         let item = fields([("id", TEXT), ("primary", DataType::Boolean)]);
         let items = StructArray::try_new(item, vec![self.ids.clone(), self.primary.clone()], None)?;
-        map(profiles.finish(), Arc::new(namespaces.clone()), list(ids.finish(), Arc::new(items))?)
+        map(
+            profiles.finish(),
+            Arc::new(namespaces.clone()),
+            list(ids.finish(), Arc::new(items))?,
+        )
     }
-}
-
-fn fields<const N: usize>(fields: [(&str, DataType); N]) -> Fields {
-    fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect()
-}
-
-fn list(offsets: OffsetBuffer<i32>, values: ArrayRef) -> Result<ArrayRef> {
-    let item = Arc::new(Field::new("element", values.data_type().clone(), true));
-    Ok(Arc::new(ListArray::try_new(item, offsets, values, None)?))
-}
-
-fn map(offsets: OffsetBuffer<i32>, keys: ArrayRef, values: ArrayRef) -> Result<ArrayRef> {
-    let DataType::Map(entries, _) = map_of(keys.data_type().clone(), values.data_type().clone()) else {
-        return Err(ArrowError::InvalidArgumentError("a map has entries".to_owned()));
-    };
-    let (DataType::Struct(fields), true) = (entries.data_type(), map_parts(&entries).is_some()) else {
-        return Err(ArrowError::InvalidArgumentError("the entries of a map have keys and values".to_owned()));
-    };
-    let columns = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
-    Ok(Arc::new(MapArray::try_new(entries, offsets, columns, None, false)?))
-}
-
-/// The rows' values. Without rows the arrays may be none, too.
-fn gather(arrays: &[&dyn Array], rows: &[Row], data_type: &DataType) -> Result<ArrayRef> {
-    if rows.is_empty() { Ok(new_null_array(data_type, 0)) } else { interleave(arrays, rows) }
-}
-
-/// The rows' values in each of the leaves of these fields.
-fn gather_all<'a>(
-    fields: &Fields,
-    rows: &[Row],
-    arrays: impl Fn(usize) -> Vec<&'a dyn Array>,
-) -> Result<Vec<ArrayRef>> {
-    let types = crate::project::leaves(fields);
-    types.iter().enumerate().map(|(leaf, (_, data_type))| gather(&arrays(leaf), rows, data_type)).collect()
 }

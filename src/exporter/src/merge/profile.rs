@@ -49,8 +49,11 @@ pub(super) fn merge(
     output: &mut Output,
 ) -> Result<(), ArrowError> {
     memberships::current(windows.memberships, &mut rows.memberships)?;
-    let members: Vec<Membership<'_>> =
-        rows.memberships.iter().map(|row| memberships::membership(windows.memberships, *row)).collect();
+    let members: Vec<Membership<'_>> = rows
+        .memberships
+        .iter()
+        .map(|row| memberships::membership(windows.memberships, *row))
+        .collect();
     if !rules.audience.take(&members, &mut rows.taken) {
         return Ok(());
     }
@@ -69,7 +72,9 @@ pub(super) fn merge(
     if !rules.audience.is_new(newest) {
         return Ok(());
     }
-    let primary = primary(windows, rows).and_then(|identity| identities.binary_search(&identity).ok()).unwrap_or(0);
+    let primary = primary(windows, rows)
+        .and_then(|identity| identities.binary_search(&identity).ok())
+        .unwrap_or(0);
     events::in_order(windows.events, rules.events, &mut rows.events)?;
     rules.fragments.by_precedence(windows.fragments, &mut rows.fragments);
     output.push(

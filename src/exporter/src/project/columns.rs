@@ -37,9 +37,9 @@ pub(crate) struct Tables {
 pub(crate) fn asks_for(selection: &FieldSelection, column: &str) -> bool {
     match selection {
         FieldSelection::All => true,
-        FieldSelection::Paths(paths) => {
-            paths.iter().any(|path| path.segments().first().is_some_and(|first| first == column))
-        }
+        FieldSelection::Paths(paths) => paths
+            .iter()
+            .any(|path| path.segments().first().is_some_and(|first| first == column)),
     }
 }
 
@@ -51,9 +51,18 @@ pub(crate) fn shape(plan: &ExportPlan, tables: &Tables) -> Result<Shape> {
     let all = Shape {
         written: Fields::empty(),
         attributes: attributes.clone(),
-        events: plan.events.as_ref().map(|events| event_fields(events, tables)).transpose()?.unwrap_or_default(),
+        events: plan
+            .events
+            .as_ref()
+            .map(|events| event_fields(events, tables))
+            .transpose()?
+            .unwrap_or_default(),
         has_valid_until: memberships.find(roles::VALID_UNTIL.name).is_some(),
-        membership: MEMBERSHIP_EXTRAS.iter().filter_map(|name| memberships.find(name)).map(|(_, f)| f.clone()).collect(),
+        membership: MEMBERSHIP_EXTRAS
+            .iter()
+            .filter_map(|name| memberships.find(name))
+            .map(|(_, f)| f.clone())
+            .collect(),
     };
     let written = written(plan, &all)?;
     let shape = narrow(&all, written);
@@ -77,7 +86,9 @@ fn written(plan: &ExportPlan, all: &Shape) -> Result<Fields> {
     if plan.events.is_none() && matches!(plan.fields, FieldSelection::Paths(_)) && asks_for(&plan.fields, EVENTS) {
         return Err(Error::new(
             code::UNKNOWN_FIELD,
-            format!("spec.fields: {EVENTS} is only there with spec.additionalFields.eventList: add that, or remove the path"),
+            format!(
+                "spec.fields: {EVENTS} is only there with spec.additionalFields.eventList: add that, or remove the path"
+            ),
         ));
     }
     let selected = select(&store, &plan.fields, "spec.fields")?;
@@ -94,8 +105,9 @@ fn event_fields(plan: &EventPlan, tables: &Tables) -> Result<Fields> {
     // Events of a store without any still have these.
     let own = [(roles::EVENT_ID.name, TEXT), (roles::EVENT_TIME.name, time())];
     let missing = own.into_iter().filter(|(name, _)| stored.find(name).is_none());
-    let missing: Vec<FieldRef> =
-        missing.map(|(name, data_type)| Arc::new(Field::new(name, data_type, true))).collect();
+    let missing: Vec<FieldRef> = missing
+        .map(|(name, data_type)| Arc::new(Field::new(name, data_type, true)))
+        .collect();
     let fields: Fields = missing.into_iter().chain(stored.iter().cloned()).collect();
     select(&fields, &plan.fields, "spec.additionalFields.eventList.fields")
 }
@@ -112,7 +124,11 @@ fn narrow(all: &Shape, written: Fields) -> Shape {
         attributes: written.iter().filter(|field| !computed(field)).cloned().collect(),
         events: fields_in(EVENTS),
         has_valid_until: all.has_valid_until && membership.find(roles::VALID_UNTIL.name).is_some(),
-        membership: membership.iter().filter(|field| MEMBERSHIP_EXTRAS.contains(&field.name().as_str())).cloned().collect(),
+        membership: membership
+            .iter()
+            .filter(|field| MEMBERSHIP_EXTRAS.contains(&field.name().as_str()))
+            .cloned()
+            .collect(),
         written,
     }
 }
@@ -132,7 +148,11 @@ fn check(shape: &Shape, tables: &Tables) -> Result<()> {
 fn check_writable(fields: &Fields, path: &mut Vec<String>) -> Result<()> {
     for (index, field) in fields.iter().enumerate() {
         path.push(field.name().clone());
-        if let Some(twin) = fields.iter().take(index).find(|other| other.name().eq_ignore_ascii_case(field.name())) {
+        if let Some(twin) = fields
+            .iter()
+            .take(index)
+            .find(|other| other.name().eq_ignore_ascii_case(field.name()))
+        {
             return Err(Error::new(
                 code::INVALID_STORE,
                 format!(
@@ -152,7 +172,9 @@ fn check_writable(fields: &Fields, path: &mut Vec<String>) -> Result<()> {
 }
 
 fn check_type(data_type: &DataType, path: &[String]) -> Result<()> {
-    let Some((below, found)) = unsupported(data_type) else { return Ok(()) };
+    let Some((below, found)) = unsupported(data_type) else {
+        return Ok(());
+    };
     let path = [path, &below].concat();
     Err(Error::new(
         code::COLUMN_TYPE,

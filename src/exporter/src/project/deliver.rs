@@ -31,12 +31,20 @@ pub(crate) struct Delivery {
 }
 
 /// The profiles of each partition of a merge. Nothing runs before a stream is polled.
-pub(crate) fn parts(merge: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>, delivery: &Delivery) -> Vec<ProfileStream> {
+pub(crate) fn parts(
+    merge: &Arc<dyn ExecutionPlan>,
+    context: &Arc<TaskContext>,
+    delivery: &Delivery,
+) -> Vec<ProfileStream> {
     let partitions = merge.properties().partitioning.partition_count();
     let part = |partition: usize| -> ProfileStream {
         let (merge, context, delivery) = (merge.clone(), context.clone(), delivery.clone());
         let started = futures::stream::once(async move { merge.execute(partition, context) });
-        Box::pin(started.try_flatten().map(move |rows| delivery.deliver(&rows.map_err(engine_error)?)))
+        Box::pin(
+            started
+                .try_flatten()
+                .map(move |rows| delivery.deliver(&rows.map_err(engine_error)?)),
+        )
     };
     (0..partitions).map(part).collect()
 }
@@ -44,24 +52,42 @@ pub(crate) fn parts(merge: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>, 
 impl Delivery {
     fn deliver(&self, merged: &RecordBatch) -> Result<ProfileBatch> {
         self.progress.profiles_matched(merged.num_rows());
-        let columns = merged.columns().iter().take(self.schema.fields().len()).cloned().collect();
+        let columns = merged
+            .columns()
+            .iter()
+            .take(self.schema.fields().len())
+            .cloned()
+            .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(merged.num_rows()));
-        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-            .map_err(|error| Error::new(code::INTERNAL, "merged rows have other columns than planned").caused_by(error))?;
-        let selected = (0..self.batches).map(|batch| selected(merged, batch)).collect::<Result<Vec<_>>>()?;
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(|error| {
+            Error::new(code::INTERNAL, "merged rows have other columns than planned").caused_by(error)
+        })?;
+        let selected = (0..self.batches)
+            .map(|batch| selected(merged, batch))
+            .collect::<Result<Vec<_>>>()?;
         let by_namespace = by_namespace(merged, &selected)?;
-        Ok(ProfileBatch { rows, selected, by_namespace })
+        Ok(ProfileBatch {
+            rows,
+            selected,
+            by_namespace,
+        })
     }
 }
 
 fn selected(merged: &RecordBatch, batch: usize) -> Result<BooleanArray> {
-    let column = merged.column_by_name(&selected_column(batch)).and_then(|column| column.as_boolean_opt());
-    column.cloned().ok_or_else(|| Error::new(code::INTERNAL, "merged rows come without their batches"))
+    let column = merged
+        .column_by_name(&selected_column(batch))
+        .and_then(|column| column.as_boolean_opt());
+    column
+        .cloned()
+        .ok_or_else(|| Error::new(code::INTERNAL, "merged rows come without their batches"))
 }
 
 /// For each batch: its profiles by namespace.
 fn by_namespace(merged: &RecordBatch, selected: &[BooleanArray]) -> Result<Vec<BTreeMap<String, i64>>> {
-    let lists = merged.column_by_name(NAMESPACES).and_then(|column| column.as_list_opt::<i32>());
+    let lists = merged
+        .column_by_name(NAMESPACES)
+        .and_then(|column| column.as_list_opt::<i32>());
     let Some(lists) = lists else {
         return Err(Error::new(code::INTERNAL, "merged rows come without their namespaces"));
     };
@@ -77,7 +103,10 @@ fn by_namespace(merged: &RecordBatch, selected: &[BooleanArray]) -> Result<Vec<B
                 *counts.entry(names.value(place)).or_default() += 1;
             }
         }
-        counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+        counts
+            .into_iter()
+            .map(|(name, count)| (name.to_owned(), count))
+            .collect()
     };
     Ok(selected.iter().map(count).collect())
 }

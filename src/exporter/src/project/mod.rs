@@ -87,8 +87,14 @@ mod tests {
         let age: ArrayRef = Arc::new(Int32Array::from(vec![None, None, Some(3)]));
         let columns = assemble(&fields, &mut [first, age].into_iter()).unwrap();
         let person = columns[0].as_struct();
-        assert_eq!((person.is_null(0), person.is_null(1), person.is_null(2)), (true, false, false));
-        assert_eq!((person.column(0).is_null(1), person.column(0).is_null(2)), (false, true));
+        assert_eq!(
+            (person.is_null(0), person.is_null(1), person.is_null(2)),
+            (true, false, false)
+        );
+        assert_eq!(
+            (person.column(0).is_null(1), person.column(0).is_null(2)),
+            (false, true)
+        );
         assert_eq!(person.column(1).as_primitive::<Int32Type>().value(2), 3);
     }
 }

@@ -34,9 +34,7 @@ pub(crate) fn convert(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     }
     match (array.data_type(), target) {
         (DataType::Null, _) => Ok(new_null_array(target, array.len())),
-        (DataType::Dictionary(_, value), _) => {
-            convert(&cast_with_options(array, value, &STRICT)?, target)
-        }
+        (DataType::Dictionary(_, value), _) => convert(&cast_with_options(array, value, &STRICT)?, target),
         (DataType::RunEndEncoded(_, value), _) => {
             convert(&cast_with_options(array, value.data_type(), &STRICT)?, target)
         }
@@ -67,21 +65,31 @@ fn convert_struct(array: &StructArray, fields: &Fields) -> Result<ArrayRef> {
             None => new_null_array(field.data_type(), array.len()),
         });
     }
-    let converted =
-        StructArray::try_new_with_length(fields.clone(), columns, array.nulls().cloned(), array.len())?;
+    let converted = StructArray::try_new_with_length(fields.clone(), columns, array.nulls().cloned(), array.len())?;
     Ok(Arc::new(converted))
 }
 
 fn convert_list(array: &ListArray, item: &Arc<Field>) -> Result<ArrayRef> {
     let values = convert(array.values(), item.data_type())?;
-    Ok(Arc::new(ListArray::try_new(item.clone(), array.offsets().clone(), values, array.nulls().cloned())?))
+    Ok(Arc::new(ListArray::try_new(
+        item.clone(),
+        array.offsets().clone(),
+        values,
+        array.nulls().cloned(),
+    )?))
 }
 
 fn convert_map(array: &MapArray, entries: &Arc<Field>) -> Result<ArrayRef> {
     let (Some((key, value)), DataType::Struct(fields)) = (map_parts(entries), entries.data_type()) else {
-        return Err(ArrowError::CastError(format!("{} is not the type of a map's entries", entries.data_type())));
+        return Err(ArrowError::CastError(format!(
+            "{} is not the type of a map's entries",
+            entries.data_type()
+        )));
     };
-    let columns = vec![convert(array.keys(), key.data_type())?, convert(array.values(), value.data_type())?];
+    let columns = vec![
+        convert(array.keys(), key.data_type())?,
+        convert(array.values(), value.data_type())?,
+    ];
     let converted = StructArray::try_new(fields.clone(), columns, None)?;
     Ok(Arc::new(MapArray::try_new(
         entries.clone(),
@@ -99,9 +107,9 @@ fn convert_time(array: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef> {
         TimeUnit::Second => coarser::<TimestampSecondType>(array, 1_000_000)?,
         TimeUnit::Millisecond => coarser::<TimestampMillisecondType>(array, 1000)?,
         TimeUnit::Microsecond => array.as_primitive::<TimestampMicrosecondType>().clone(),
-        TimeUnit::Nanosecond => {
-            array.as_primitive::<TimestampNanosecondType>().unary(|nanos| nanos.div_euclid(1000))
-        }
+        TimeUnit::Nanosecond => array
+            .as_primitive::<TimestampNanosecondType>()
+            .unary(|nanos| nanos.div_euclid(1000)),
     };
     Ok(Arc::new(micros.with_data_type(time())))
 }
@@ -119,7 +127,11 @@ fn coarser<T: ArrowTimestampType>(array: &ArrayRef, factor: i64) -> Result<Times
 }
 
 fn convert_date(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
-    let odd = array.as_primitive::<Date64Type>().iter().flatten().find(|millis| millis % MILLIS_PER_DAY != 0);
+    let odd = array
+        .as_primitive::<Date64Type>()
+        .iter()
+        .flatten()
+        .find(|millis| millis % MILLIS_PER_DAY != 0);
     match odd {
         Some(millis) => Err(ArrowError::CastError(format!(
             "the date {millis} (milliseconds since 1970) has a time of day: write the column as a timestamp"
@@ -130,13 +142,21 @@ fn convert_date(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
 
 /// The column at `path` as `target`: null where it or a struct around it is null; `None`: there is no such column.
 pub(crate) fn leaf(columns: &StructArray, path: &[String], target: &DataType) -> Result<Option<ArrayRef>> {
-    let Some((first, rest)) = path.split_first() else { return Ok(None) };
-    let Some(mut column) = columns.column_by_name(first) else { return Ok(None) };
+    let Some((first, rest)) = path.split_first() else {
+        return Ok(None);
+    };
+    let Some(mut column) = columns.column_by_name(first) else {
+        return Ok(None);
+    };
     let mut parents: Option<NullBuffer> = None;
     for name in rest {
-        let Some(parent) = column.as_any().downcast_ref::<StructArray>() else { return Ok(None) };
+        let Some(parent) = column.as_any().downcast_ref::<StructArray>() else {
+            return Ok(None);
+        };
         parents = NullBuffer::union(parents.as_ref(), parent.nulls());
-        let Some(child) = parent.column_by_name(name) else { return Ok(None) };
+        let Some(child) = parent.column_by_name(name) else {
+            return Ok(None);
+        };
         column = child;
     }
     let values = convert(column, target)?;

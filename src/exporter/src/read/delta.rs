@@ -43,11 +43,17 @@ impl DeltaInput {
     /// Opens the current version. `needs_times`: rows may need the time when they were committed.
     pub async fn open(location: &Url, folder: &Path, session: &Session, needs_times: bool) -> Result<Self> {
         std::fs::read_dir(folder).map_err(|error| cannot_read(folder, error))?;
-        let table = deltalake::open_table(location.clone()).await.map_err(|error| cannot_open(folder, error))?;
+        let table = deltalake::open_table(location.clone())
+            .await
+            .map_err(|error| cannot_open(folder, error))?;
         let failed = |error: DeltaTableError| cannot_open(folder, error);
         let log_store = table.log_store();
         let snapshot = table.snapshot().map_err(failed)?.snapshot();
-        let files: Vec<_> = snapshot.file_views(log_store.as_ref(), None).try_collect().await.map_err(failed)?;
+        let files: Vec<_> = snapshot
+            .file_views(log_store.as_ref(), None)
+            .try_collect()
+            .await
+            .map_err(failed)?;
         let (mut paths, mut rows) = (HashMap::new(), 0);
         for file in &files {
             let path = local_path(location, &file.path(), folder)?;
@@ -59,13 +65,28 @@ impl DeltaInput {
             commit_times(&log_store, location, version, &mut paths, folder).await?;
         }
         let builder = table.table_provider().with_session(Arc::new(session.context.state()));
-        let builder = if needs_times { builder.with_file_column(FILE_COLUMN) } else { builder };
+        let builder = if needs_times {
+            builder.with_file_column(FILE_COLUMN)
+        } else {
+            builder
+        };
         let provider = builder.await.map_err(|error| unusable(folder).caused_by(error))?;
         table
             .update_datafusion_session(&session.context.state())
             .map_err(|error| unusable(folder).caused_by(error))?;
-        let fields = provider.schema().fields().iter().filter(|field| field.name() != FILE_COLUMN).cloned().collect();
-        Ok(Self { provider, fields, rows, committed: paths })
+        let fields = provider
+            .schema()
+            .fields()
+            .iter()
+            .filter(|field| field.name() != FILE_COLUMN)
+            .cloned()
+            .collect();
+        Ok(Self {
+            provider,
+            fields,
+            rows,
+            committed: paths,
+        })
     }
 
     /// Position of the column that [`Self::written`] reads, if the table has been opened with it.
@@ -86,7 +107,9 @@ impl DeltaInput {
         for file in column.as_string::<i32>().iter().map(Option::unwrap_or_default) {
             let time = match last {
                 Some((path, time)) if path == file => time,
-                _ => self.committed_at(file).ok_or_else(|| unknown(format!("the Delta log has no file {file}")))?,
+                _ => self
+                    .committed_at(file)
+                    .ok_or_else(|| unknown(format!("the Delta log has no file {file}")))?,
             };
             last = Some((file, time));
             times.push(time);
@@ -112,12 +135,19 @@ async fn check_footers(mut paths: Vec<PathBuf>) -> Result<()> {
 
 /// Path of a file of the table; its log has it as a relative or absolute URL.
 fn local_path(location: &Url, path: &str, folder: &Path) -> Result<PathBuf> {
-    location.join(path).ok().and_then(|url| url.to_file_path().ok()).ok_or_else(|| {
-        Error::new(
-            code::INVALID_STORE,
-            format!("the Delta table {} has a file outside of its volume: {path}", folder.display()),
-        )
-    })
+    location
+        .join(path)
+        .ok()
+        .and_then(|url| url.to_file_path().ok())
+        .ok_or_else(|| {
+            Error::new(
+                code::INVALID_STORE,
+                format!(
+                    "the Delta table {} has a file outside of its volume: {path}",
+                    folder.display()
+                ),
+            )
+        })
 }
 
 #[derive(Deserialize)]
@@ -153,7 +183,10 @@ async fn commit_times(
         if missing.is_empty() {
             break;
         }
-        let entry = log_store.read_commit_entry(version).await.map_err(|error| cannot_open(folder, error))?;
+        let entry = log_store
+            .read_commit_entry(version)
+            .await
+            .map_err(|error| cannot_open(folder, error))?;
         let Some(entry) = entry else { break };
         let actions = serde_json::Deserializer::from_slice(&entry)
             .into_iter::<LogAction>()
@@ -179,7 +212,10 @@ fn cannot_open(folder: &Path, error: DeltaTableError) -> Error {
         _ => code::INVALID_STORE,
     };
     let message = if matches!(error, DeltaTableError::NotATable(_)) {
-        format!("{} is not a Delta table: correct the location, or declare format: parquet", folder.display())
+        format!(
+            "{} is not a Delta table: correct the location, or declare format: parquet",
+            folder.display()
+        )
     } else {
         format!("the Delta table {} cannot be opened: {error}", folder.display())
     };
@@ -187,6 +223,8 @@ fn cannot_open(folder: &Path, error: DeltaTableError) -> Error {
 }
 
 fn unusable(folder: &Path) -> Error {
-    Error::new(code::INVALID_STORE, format!("the Delta table {} cannot be read by this version", folder.display()))
+    Error::new(
+        code::INVALID_STORE,
+        format!("the Delta table {} cannot be read by this version", folder.display()),
+    )
 }
-

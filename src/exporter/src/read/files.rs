@@ -44,7 +44,10 @@ pub(crate) fn read_folder(folder: &Path) -> Result<Vec<ParquetFile>> {
 
 fn list(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
     if depth > MAX_DEPTH {
-        return Err(unreadable(folder, "is nested too deep: look for a link that leads back to a folder around it"));
+        return Err(unreadable(
+            folder,
+            "is nested too deep: look for a link that leads back to a folder around it",
+        ));
     }
     if folder.join("_delta_log").is_dir() {
         return Err(Error::new(
@@ -56,7 +59,12 @@ fn list(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         // Names with these are what other tools work on, or their marks: _temporary, _SUCCESS, .crc.
-        if entry.file_name().as_encoded_bytes().first().is_some_and(|first| b"_.".contains(first)) {
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .first()
+            .is_some_and(|first| b"_.".contains(first))
+        {
             continue;
         }
         let path = entry.path();
@@ -72,9 +80,16 @@ fn list(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
 /// The footer of a Parquet file.
 pub(crate) fn read_footer(path: &Path) -> Result<ParquetFile> {
     let file = fs::File::open(path).map_err(|error| cannot_read(path, error))?;
-    let written = file.metadata().and_then(|metadata| metadata.modified()).map_err(|error| cannot_read(path, error))?;
+    let written = file
+        .metadata()
+        .and_then(|metadata| metadata.modified())
+        .map_err(|error| cannot_read(path, error))?;
     let metadata = load(&file).map_err(|error| broken(path, error))?;
-    Ok(ParquetFile { path: path.to_owned(), metadata, written: micros(written) })
+    Ok(ParquetFile {
+        path: path.to_owned(),
+        metadata,
+        written: micros(written),
+    })
 }
 
 fn load(file: &fs::File) -> Result<ArrowReaderMetadata, ParquetError> {
@@ -85,7 +100,10 @@ fn load(file: &fs::File) -> Result<ArrowReaderMetadata, ParquetError> {
         return Ok(loaded);
     }
     let schema = Schema::new_with_metadata(fields, loaded.schema().metadata().clone());
-    ArrowReaderMetadata::try_new(loaded.metadata().clone(), ArrowReaderOptions::new().with_schema(Arc::new(schema)))
+    ArrowReaderMetadata::try_new(
+        loaded.metadata().clone(),
+        ArrowReaderOptions::new().with_schema(Arc::new(schema)),
+    )
 }
 
 /// The old 96-bit times reach further than nanoseconds in 64 bits can: they are read as microseconds.
@@ -99,9 +117,7 @@ fn coarser_time(field: &FieldRef, metadata: &ParquetMetaData, leaf: &mut usize) 
         DataType::Struct(fields) => with(DataType::Struct(coarser_times(fields, metadata, leaf))),
         DataType::List(item) => with(DataType::List(coarser_time(item, metadata, leaf))),
         DataType::LargeList(item) => with(DataType::LargeList(coarser_time(item, metadata, leaf))),
-        DataType::FixedSizeList(item, size) => {
-            with(DataType::FixedSizeList(coarser_time(item, metadata, leaf), *size))
-        }
+        DataType::FixedSizeList(item, size) => with(DataType::FixedSizeList(coarser_time(item, metadata, leaf), *size)),
         DataType::Map(entries, sorted) => with(DataType::Map(coarser_time(entries, metadata, leaf), *sorted)),
         other => {
             let descriptor = metadata.file_metadata().schema_descr();

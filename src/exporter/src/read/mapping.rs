@@ -28,8 +28,16 @@ enum Origin {
 impl Mapping {
     /// The mapping of a table; `table` names it in errors.
     pub fn new(plan: &TablePlan, table: &str) -> Result<Self> {
-        let columns = plan.columns.iter().map(|(path, source)| entry(path, source, table)).collect::<Result<_>>()?;
-        let mapping = Self { dataset: plan.dataset.clone(), columns, only_mapped: plan.only_mapped };
+        let columns = plan
+            .columns
+            .iter()
+            .map(|(path, source)| entry(path, source, table))
+            .collect::<Result<_>>()?;
+        let mapping = Self {
+            dataset: plan.dataset.clone(),
+            columns,
+            only_mapped: plan.only_mapped,
+        };
         mapping.check_overlaps(&plan.columns, table)?;
         Ok(mapping)
     }
@@ -52,7 +60,11 @@ impl Mapping {
 
     /// The columns of a file under their names in the store.
     pub fn apply(&self, columns: &Tree<Source>, file: &str) -> Result<Tree<Source>> {
-        let mut mapped = if self.only_mapped { Tree::default() } else { columns.clone() };
+        let mut mapped = if self.only_mapped {
+            Tree::default()
+        } else {
+            columns.clone()
+        };
         for (_, origin) in &self.columns {
             if let Origin::Column(path) = origin {
                 mapped.remove(path);
@@ -93,7 +105,9 @@ impl Mapping {
             if files.iter().any(|columns| columns.find(from).is_some()) {
                 continue;
             }
-            let known = files.iter().flat_map(|columns| columns.0.iter().map(|(name, _)| name.as_str()));
+            let known = files
+                .iter()
+                .flat_map(|columns| columns.0.iter().map(|(name, _)| name.as_str()));
             let hint = nearest(&from.join("."), known).map(|name| format!(" (did you mean {name}?)"));
             return Err(Error::new(
                 code::MISSING_COLUMN,
@@ -113,7 +127,12 @@ fn entry(path: &str, source: &ColumnSource, table: &str) -> Result<(Vec<String>,
     let origin = match (&source.column, &source.value) {
         (Some(column), None) => Origin::Column(split(column, table)?),
         (None, Some(value)) => Origin::Value(value.clone()),
-        _ => return Err(invalid(table, &format!("columns.{path} needs exactly one of column and value"))),
+        _ => {
+            return Err(invalid(
+                table,
+                &format!("columns.{path} needs exactly one of column and value"),
+            ));
+        }
     };
     Ok((split(path, table)?, origin))
 }
@@ -121,7 +140,10 @@ fn entry(path: &str, source: &ColumnSource, table: &str) -> Result<(Vec<String>,
 fn split(path: &str, table: &str) -> Result<Vec<String>> {
     let names: Vec<String> = path.split('.').map(|name| name.trim().to_owned()).collect();
     if names.iter().any(String::is_empty) {
-        return Err(invalid(table, &format!("columns has {path:?}, which is not a dotted path of names")));
+        return Err(invalid(
+            table,
+            &format!("columns has {path:?}, which is not a dotted path of names"),
+        ));
     }
     Ok(names)
 }

@@ -11,7 +11,11 @@ use crate::fields::types::map_parts;
 /// maps only the fields that the type has are read.
 ///
 /// Leaves are counted in the order of the Arrow schema, which is that of the Parquet schema that it was made of.
-pub(super) fn mask(fields: &Fields, wanted: &[(&[String], &DataType)], descriptor: &SchemaDescriptor) -> ProjectionMask {
+pub(super) fn mask(
+    fields: &Fields,
+    wanted: &[(&[String], &DataType)],
+    descriptor: &SchemaDescriptor,
+) -> ProjectionMask {
     let mut leaves = Leaves::default();
     leaves.visit_fields(fields, wanted);
     ProjectionMask::leaves(descriptor, leaves.read)
@@ -104,7 +108,13 @@ mod tests {
     fn read(wanted: &[(&[&str], DataType)]) -> Vec<usize> {
         let DataType::Struct(fields) = struct_of([
             ("id", TEXT),
-            ("person", struct_of([("name", struct_of([("first", TEXT), ("last", TEXT)])), ("age", DataType::Int32)])),
+            (
+                "person",
+                struct_of([
+                    ("name", struct_of([("first", TEXT), ("last", TEXT)])),
+                    ("age", DataType::Int32),
+                ]),
+            ),
             ("phones", list_of(struct_of([("kind", TEXT), ("number", TEXT)]))),
             ("tags", map_of(TEXT, struct_of([("a", TEXT), ("b", TEXT)]))),
             ("last", TEXT),
@@ -115,7 +125,8 @@ mod tests {
             .iter()
             .map(|(path, target)| (path.iter().map(ToString::to_string).collect(), target.clone()))
             .collect();
-        let wanted: Vec<(&[String], &DataType)> = paths.iter().map(|(path, target)| (path.as_slice(), target)).collect();
+        let wanted: Vec<(&[String], &DataType)> =
+            paths.iter().map(|(path, target)| (path.as_slice(), target)).collect();
         let mut leaves = Leaves::default();
         leaves.visit_fields(&fields, &wanted);
         leaves.read
@@ -124,7 +135,10 @@ mod tests {
     #[test]
     fn only_the_leaves_that_are_asked_for_are_read() {
         assert_eq!(read(&[(&["id"], TEXT), (&["person", "name", "last"], TEXT)]), [0, 2]);
-        assert_eq!(read(&[(&["phones"], list_of(struct_of([("number", TEXT)]))), (&["last"], TEXT)]), [5, 9]);
+        assert_eq!(
+            read(&[(&["phones"], list_of(struct_of([("number", TEXT)]))), (&["last"], TEXT)]),
+            [5, 9]
+        );
         assert_eq!(read(&[(&["tags"], map_of(TEXT, struct_of([("b", TEXT)])))]), [6, 8]);
     }
 

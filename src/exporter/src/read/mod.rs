@@ -4,15 +4,18 @@
 mod convert;
 mod delta;
 mod files;
+mod filter;
 mod mapping;
 mod mask;
+mod reader;
 mod recipe;
 pub(crate) mod roles;
 mod scan;
 mod table;
 
 pub(crate) use convert::convert;
-pub(crate) use roles::Kind;
+pub(crate) use filter::RowFilter;
 pub(crate) use recipe::Wanted;
-pub(crate) use scan::{RowFilter, StoreScan};
+pub(crate) use roles::Kind;
+pub(crate) use scan::StoreScan;
 pub(crate) use table::StoreTable;

@@ -48,7 +48,11 @@ impl Wanted {
 #[derive(Clone, Debug)]
 pub(super) enum Getter {
     /// The file's column at this path.
-    Column { path: Vec<String>, target: DataType, name: String },
+    Column {
+        path: Vec<String>,
+        target: DataType,
+        name: String,
+    },
     /// The same value in each row.
     Constant(ScalarValue),
     /// The time when the row's part of the table was written.
@@ -71,20 +75,30 @@ impl Getter {
             },
             Wanted::Leaf(path, target) => match columns.find(path) {
                 Some(Node::Leaf(Source::Value(text))) => Ok(Self::Constant(ScalarValue::Utf8(Some(text.clone())))),
-                Some(Node::Leaf(Source::Column(from, _))) => {
-                    Ok(Self::Column { path: from.clone(), target: target.clone(), name: dotted(path) })
-                }
+                Some(Node::Leaf(Source::Column(from, _))) => Ok(Self::Column {
+                    path: from.clone(),
+                    target: target.clone(),
+                    name: dotted(path),
+                }),
                 _ => null(target),
             },
         }
     }
 
     /// The column for a batch of the file. `written` makes the times when the rows were written.
-    pub fn get(&self, batch: &StructArray, rows: usize, written: impl FnOnce() -> Result<ArrayRef>) -> Result<ArrayRef> {
+    pub fn get(
+        &self,
+        batch: &StructArray,
+        rows: usize,
+        written: impl FnOnce() -> Result<ArrayRef>,
+    ) -> Result<ArrayRef> {
         match self {
             Self::Column { path, target, name } => {
                 let found = leaf(batch, path, target).map_err(|error| {
-                    Error::new(code::COLUMN_TYPE, format!("column {name} has a value that cannot be read: {error}"))
+                    Error::new(
+                        code::COLUMN_TYPE,
+                        format!("column {name} has a value that cannot be read: {error}"),
+                    )
                 })?;
                 match found {
                     Some(column) => Ok(column),
@@ -98,7 +112,9 @@ impl Getter {
 }
 
 fn null(data_type: &DataType) -> Result<Getter> {
-    ScalarValue::try_new_null(data_type).map(Getter::Constant).map_err(internal)
+    ScalarValue::try_new_null(data_type)
+        .map(Getter::Constant)
+        .map_err(internal)
 }
 
 fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Error {

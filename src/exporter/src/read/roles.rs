@@ -42,11 +42,19 @@ pub(crate) enum Need {
 }
 
 const fn text(name: &'static str, need: Need) -> Role {
-    Role { name, is_time: false, need }
+    Role {
+        name,
+        is_time: false,
+        need,
+    }
 }
 
 const fn instant(name: &'static str, need: Need) -> Role {
-    Role { name, is_time: true, need }
+    Role {
+        name,
+        is_time: true,
+        need,
+    }
 }
 
 /// Namespace of an identity.
@@ -77,7 +85,7 @@ pub(crate) const QUALIFIED: Role = instant("lastQualificationTime", Need::Table)
 pub(crate) const VALID_UNTIL: Role = instant("validUntil", Need::Optional);
 
 impl Kind {
-    /// As it stands in a ProfileStore's `spec.tables`.
+    /// As it stands in a `ProfileStore`'s `spec.tables`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fragments => "fragments",
@@ -93,9 +101,15 @@ impl Kind {
             Self::Fragments => &[NAMESPACE, IDENTITY, DATASET, SOURCE_TIME, INGESTED],
             Self::Events => &[NAMESPACE, IDENTITY, DATASET, INGESTED, EVENT_ID, EVENT_TIME],
             Self::Identities => &[NAMESPACE, IDENTITY, PROFILE],
-            Self::Memberships => {
-                &[NAMESPACE, IDENTITY, SEGMENT_NAMESPACE, SEGMENT_ID, STATUS, QUALIFIED, VALID_UNTIL]
-            }
+            Self::Memberships => &[
+                NAMESPACE,
+                IDENTITY,
+                SEGMENT_NAMESPACE,
+                SEGMENT_ID,
+                STATUS,
+                QUALIFIED,
+                VALID_UNTIL,
+            ],
         }
     }
 }
@@ -112,10 +126,15 @@ impl Role {
         if *stored == T::Null {
             return true;
         }
-        match (self.is_time, plain(stored)) {
-            (true, T::Timestamp(TimeUnit::Microsecond, _) | T::Date32) => true,
-            (false, T::Utf8 | T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::Decimal128(20, 0)) => true,
-            _ => false,
+        let read = plain(stored);
+        if self.is_time {
+            matches!(read, T::Timestamp(TimeUnit::Microsecond, _) | T::Date32)
+        } else {
+            // Decimals of this kind are what unsigned numbers are read as.
+            matches!(
+                read,
+                T::Utf8 | T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::Decimal128(20, 0)
+            )
         }
     }
 

@@ -58,7 +58,11 @@ pub(crate) enum Input {
 impl StoreTable {
     /// Opens the tables and checks the store's own columns in them.
     pub async fn open(kind: Kind, plans: &[TablePlan], session: &Session) -> Result<Self> {
-        let mut table = Self { kind, parts: Vec::new(), columns: Union::default() };
+        let mut table = Self {
+            kind,
+            parts: Vec::new(),
+            columns: Union::default(),
+        };
         for plan in plans {
             table.add(plan, session).await?;
         }
@@ -74,12 +78,20 @@ impl StoreTable {
             TableFormat::Delta => {
                 let needs_times = self.kind.roles().iter().any(|role| role.need == Need::Written);
                 let input = DeltaInput::open(&plan.location, &folder, session, needs_times).await?;
-                vec![(Arc::from(folder.display().to_string()), columns_of(&input.fields), Input::Delta(Box::new(input)))]
+                vec![(
+                    Arc::from(folder.display().to_string()),
+                    columns_of(&input.fields),
+                    Input::Delta(Box::new(input)),
+                )]
             }
         };
         let (mut stored, mut parts) = (Vec::new(), Vec::new());
         for (file, columns, input) in opened {
-            parts.push(Part { columns: mapping.apply(&columns, &file)?, name: file, input });
+            parts.push(Part {
+                columns: mapping.apply(&columns, &file)?,
+                name: file,
+                input,
+            });
             stored.push(columns);
         }
         mapping.check_columns(&stored, &name)?;
@@ -126,7 +138,10 @@ fn folder(plan: &TablePlan) -> Result<PathBuf> {
     plan.location.to_file_path().map_err(|()| {
         Error::new(
             code::INVALID_STORE,
-            format!("location {} is not a file: URL: this version reads tables on volumes only", plan.location),
+            format!(
+                "location {} is not a file: URL: this version reads tables on volumes only",
+                plan.location
+            ),
         )
     })
 }
@@ -139,7 +154,11 @@ async fn open_parquet(folder: PathBuf) -> Result<Vec<Opened>> {
         .map_err(|error| Error::new(code::INTERNAL, "listing the files of a table stopped").caused_by(error))??;
     let opened = files.into_iter().map(|file| {
         let columns = columns_of(file.metadata.schema().fields());
-        (Arc::from(file.path.display().to_string()), columns, Input::Parquet(Box::new(file)))
+        (
+            Arc::from(file.path.display().to_string()),
+            columns,
+            Input::Parquet(Box::new(file)),
+        )
     });
     Ok(opened.collect())
 }
@@ -172,12 +191,18 @@ fn missing(role: &Role, place: &str) -> Error {
     } else {
         "map it with the table's columns"
     };
-    Error::new(code::MISSING_COLUMN, format!("{place} has no column {}: {hint}", role.name))
+    Error::new(
+        code::MISSING_COLUMN,
+        format!("{place} has no column {}: {hint}", role.name),
+    )
 }
 
 fn wrong_type(role: &Role, column: &str, stored: &str, place: &str) -> Error {
-    let name =
-        if column == role.name { role.name.to_owned() } else { format!("{} (from column {column})", role.name) };
+    let name = if column == role.name {
+        role.name.to_owned()
+    } else {
+        format!("{} (from column {column})", role.name)
+    };
     Error::new(
         code::COLUMN_TYPE,
         format!(

@@ -46,7 +46,10 @@ pub(crate) struct Audience {
 impl Audience {
     /// The audience of a plan.
     pub fn new(selection: &Selection, batches: &[BatchPlan]) -> Self {
-        Self { selection: selection.clone(), batches: batches.iter().map(|batch| batch.segment).collect() }
+        Self {
+            selection: selection.clone(),
+            batches: batches.iter().map(|batch| batch.segment).collect(),
+        }
     }
 
     /// Number of batches.
@@ -61,7 +64,9 @@ impl Audience {
 
     /// Whether a profile whose newest row was ingested at this time is new enough.
     pub fn is_new(&self, newest: Option<i64>) -> bool {
-        self.selection.ingested_after.is_none_or(|after| newest.is_some_and(|newest| newest > after))
+        self.selection
+            .ingested_after
+            .is_none_or(|after| newest.is_some_and(|newest| newest > after))
     }
 
     /// Writes into `taken` which batches take a profile with these memberships; false if none does.
@@ -71,9 +76,7 @@ impl Audience {
             let listed = &self.selection.segments;
             taken.push(match batch {
                 Some(segment) => *segment < listed.len() && self.is_member(*segment, memberships),
-                None => {
-                    listed.is_empty() || (0..listed.len()).any(|segment| self.is_member(segment, memberships))
-                }
+                None => listed.is_empty() || (0..listed.len()).any(|segment| self.is_member(segment, memberships)),
             });
         }
         taken.iter().any(|taken| *taken)
@@ -84,7 +87,9 @@ impl Audience {
         memberships.iter().any(|membership| {
             membership.id == segment.id
                 && membership.namespace.eq_ignore_ascii_case(&segment.namespace)
-                && membership.status.is_some_and(|status| segment.statuses.contains(&status))
+                && membership
+                    .status
+                    .is_some_and(|status| segment.statuses.contains(&status))
                 && self.qualifies(membership.qualified)
         })
     }
@@ -126,7 +131,12 @@ mod tests {
     }
 
     fn member(namespace: &'static str, id: &'static str, stored: Option<&str>, qualified: i64) -> Membership<'static> {
-        Membership { namespace, id, status: status(stored), qualified: Some(qualified) }
+        Membership {
+            namespace,
+            id,
+            status: status(stored),
+            qualified: Some(qualified),
+        }
     }
 
     #[test]

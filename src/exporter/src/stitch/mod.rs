@@ -51,8 +51,14 @@ impl Stitcher {
         let fits = table_rows.saturating_mul(GRAPH_ROW_BYTES) < pool_bytes / 2;
         let mut config = context.copied_config();
         config.options_mut().optimizer.prefer_hash_join = fits;
-        let state = SessionStateBuilder::new_from_existing(context.state()).with_config(config).build();
-        Self { context: SessionContext::new_with_state(state), graph: None, candidates: None }
+        let state = SessionStateBuilder::new_from_existing(context.state())
+            .with_config(config)
+            .build();
+        Self {
+            context: SessionContext::new_with_state(state),
+            graph: None,
+            candidates: None,
+        }
     }
 
     /// Joins identities through this table from now on. An identity that is listed twice belongs to the smallest of its
@@ -77,7 +83,9 @@ impl Stitcher {
 
     /// The identities of the graph, keyed.
     pub fn graph(&self) -> Result<Option<DataFrame>> {
-        let Some(graph) = self.graph.clone() else { return Ok(None) };
+        let Some(graph) = self.graph.clone() else {
+            return Ok(None);
+        };
         let keyed = graph.select(vec![
             concat(vec![lit("g"), ident(GRAPH_PROFILE)]).alias(KEY),
             ident(GRAPH_NAMESPACE).alias(NAMESPACE.name),
@@ -105,7 +113,10 @@ impl Stitcher {
                     None,
                 )?;
                 let clustered = concat(vec![lit("g"), ident(GRAPH_PROFILE)]);
-                (joined, when(ident(GRAPH_PROFILE).is_not_null(), clustered).otherwise(lone)?)
+                (
+                    joined,
+                    when(ident(GRAPH_PROFILE).is_not_null(), clustered).otherwise(lone)?,
+                )
             }
         };
         rows.select(std::iter::once(key.alias(KEY)).chain(columns).collect::<Vec<_>>())
@@ -113,7 +124,10 @@ impl Stitcher {
 
     /// From now on, [`Self::narrow`] keeps only profiles that have a membership row in one of these segments.
     pub fn narrow_to(&mut self, keyed_memberships: &DataFrame, segments: &[&str]) -> Result<()> {
-        let listed = segments.iter().map(|id| lit(ScalarValue::Utf8(Some((*id).to_owned())))).collect();
+        let listed = segments
+            .iter()
+            .map(|id| lit(ScalarValue::Utf8(Some((*id).to_owned()))))
+            .collect();
         let candidates = keyed_memberships
             .clone()
             .filter(in_list(ident(SEGMENT_ID.name), listed, false))?
@@ -137,7 +151,13 @@ impl Stitcher {
         let plan = keyed.create_physical_plan().await?;
         let key = Arc::new(Column::new_with_schema(KEY, &plan.schema())?);
         let hashed = RepartitionExec::try_new(plan, Partitioning::Hash(vec![key.clone()], partitions))?;
-        let by_key = PhysicalSortExpr::new(key, SortOptions { descending: false, nulls_first: true });
+        let by_key = PhysicalSortExpr::new(
+            key,
+            SortOptions {
+                descending: false,
+                nulls_first: true,
+            },
+        );
         let sorted = SortExec::new(LexOrdering::from([by_key]), Arc::new(hashed));
         Ok(Arc::new(sorted.with_preserve_partitioning(true)))
     }

@@ -1,0 +1,184 @@
+//! Reads a file or table, batch by batch, in the columns that are wanted.
+
+use std::{collections::HashSet, sync::Arc};
+
+use datafusion::{
+    arrow::{
+        array::{ArrayRef, RecordBatch, RecordBatchOptions, StructArray, TimestampMicrosecondArray},
+        datatypes::{DataType, SchemaRef},
+    },
+    catalog::Session,
+    common::Result as DataFusionResult,
+    error::DataFusionError,
+    execution::TaskContext,
+    parquet::arrow::ParquetRecordBatchStreamBuilder,
+    physical_plan::ExecutionPlan,
+};
+use exportjob_plan::code;
+use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
+
+use super::{
+    files::{broken, cannot_read},
+    mask::mask,
+    recipe::{Getter, Wanted},
+    table::{Input, Part},
+};
+use crate::{Error, Result};
+
+/// How one part is read.
+#[derive(Debug)]
+pub(super) struct Reader {
+    part: Arc<Part>,
+    getters: Vec<Getter>,
+    schema: SchemaRef,
+}
+
+/// Something to read at once.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    /// Which reader reads it.
+    pub reader: usize,
+    /// What of the reader's part.
+    pub piece: Piece,
+    /// About its size.
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Piece {
+    /// Row groups of a Parquet file.
+    RowGroups(Vec<usize>),
+    /// A partition of a plan that scans a Delta table.
+    Partition(Arc<dyn ExecutionPlan>, usize),
+}
+
+impl Reader {
+    /// Reads `part` in the columns `wanted`, which make up `schema`.
+    pub fn new(part: &Arc<Part>, wanted: &[Wanted], schema: &SchemaRef) -> Result<Self> {
+        let getters = wanted
+            .iter()
+            .map(|column| Getter::new(column, &part.columns))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            part: part.clone(),
+            getters,
+            schema: schema.clone(),
+        })
+    }
+
+    /// Columns of the part that are read, with the types that they are read as.
+    fn columns(&self) -> Vec<(&[String], &DataType)> {
+        let columns = self.getters.iter().filter_map(|getter| match getter {
+            Getter::Column { path, target, .. } => Some((path.as_slice(), target)),
+            Getter::Constant(_) | Getter::Written => None,
+        });
+        columns.collect()
+    }
+
+    /// What there is to read, for the reader with this index.
+    pub async fn tasks(&self, reader: usize, state: &dyn Session, tasks: &mut Vec<Task>) -> DataFusionResult<()> {
+        match &self.part.input {
+            Input::Parquet(file) => {
+                let groups = file.metadata.metadata().row_groups().iter().enumerate();
+                tasks.extend(groups.map(|(index, group)| Task {
+                    reader,
+                    piece: Piece::RowGroups(vec![index]),
+                    bytes: u64::try_from(group.compressed_size()).unwrap_or_default(),
+                }));
+            }
+            Input::Delta(input) => {
+                let names: HashSet<&String> = self.columns().iter().filter_map(|(path, _)| path.first()).collect();
+                let times = self.getters.iter().any(|getter| matches!(getter, Getter::Written));
+                let schema = input.provider.schema();
+                let mut columns: Vec<usize> = (0..schema.fields().len())
+                    .filter(|index| names.contains(schema.field(*index).name()))
+                    .collect();
+                columns.extend(input.file_column().filter(|_| times));
+                let plan = input.provider.scan(state, Some(&columns), &[], None).await?;
+                let count = plan.properties().partitioning.partition_count();
+                let bytes = u64::try_from(input.rows / count.max(1)).unwrap_or_default() * DELTA_ROW_BYTES;
+                tasks.extend((0..count).map(|index| Task {
+                    reader,
+                    piece: Piece::Partition(plan.clone(), index),
+                    bytes,
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The batches of a piece, as they are stored.
+    pub fn open(&self, piece: Piece, context: Arc<TaskContext>) -> BoxStream<'static, DataFusionResult<RecordBatch>> {
+        match (piece, &self.part.input) {
+            (Piece::Partition(plan, partition), _) => match plan.execute(partition, context) {
+                Ok(stream) => stream.boxed(),
+                Err(error) => futures::stream::once(async { Err(error) }).boxed(),
+            },
+            (Piece::RowGroups(groups), Input::Parquet(file)) => {
+                let rows = context.session_config().batch_size();
+                let metadata = file.metadata.clone();
+                let columns = self.columns();
+                let projection = mask(
+                    metadata.schema().fields(),
+                    &columns,
+                    metadata.metadata().file_metadata().schema_descr(),
+                );
+                let path = file.path.clone();
+                futures::stream::once(async move {
+                    let handle = tokio::fs::File::open(&path)
+                        .await
+                        .map_err(|error| external(cannot_read(&path, error)))?;
+                    let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(handle, metadata)
+                        .with_projection(projection)
+                        .with_row_groups(groups)
+                        .with_batch_size(rows)
+                        .build()
+                        .map_err(|error| external(broken(&path, error)))?;
+                    Ok::<_, DataFusionError>(stream.map_err(move |error| external(broken(&path, error))))
+                })
+                .try_flatten()
+                .boxed()
+            }
+            (Piece::RowGroups(_), Input::Delta(_)) => futures::stream::empty().boxed(),
+        }
+    }
+
+    /// A batch of the part in the columns that are wanted.
+    pub fn conform(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        let columns = StructArray::from(batch.clone());
+        let mut conformed = Vec::with_capacity(self.getters.len());
+        for getter in &self.getters {
+            conformed.push(
+                getter
+                    .get(&columns, rows, || self.written(batch))
+                    .map_err(|error| self.located(error))?,
+            );
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(self.schema.clone(), conformed, &options)
+            .map_err(|error| Error::new(code::INTERNAL, "cannot make a batch").caused_by(error))
+    }
+
+    fn written(&self, batch: &RecordBatch) -> Result<ArrayRef> {
+        match &self.part.input {
+            Input::Delta(input) => input.written(batch),
+            Input::Parquet(file) => Ok(Arc::new(TimestampMicrosecondArray::from_value(
+                file.written,
+                batch.num_rows(),
+            ))),
+        }
+    }
+
+    fn located(&self, error: Error) -> Error {
+        Error::new(error.code(), format!("{}: {error}", self.part.name)).caused_by(error)
+    }
+}
+
+/// Guess at the bytes of a row on disk, to spread Delta scans beside Parquet files.
+const DELTA_ROW_BYTES: u64 = 100;
+
+/// An error of ours on its way through the engine.
+pub(super) fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}

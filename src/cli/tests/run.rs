@@ -287,6 +287,12 @@ fn bad_input_exits_with_2_and_says_where() {
         &[],
         &["resources.limits.memory", "2GB"],
     );
+}
+
+#[test]
+fn bad_arguments_exit_with_2_too() {
+    let folder = store();
+    write(folder.path(), "none.yaml", &[STORE, DATASET]);
     ends(&run(folder.path(), &["-f", "absent.yaml"]), 2, &["absent.yaml"]);
     ends(&run(folder.path(), &[]), 2, &["--filename"]);
     ends(&run(folder.path(), &["-f", "none.yaml", "-o", "xml"]), 2, &["xml"]);

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, future::Future, sync::Arc};
 
+use deltalake::kernel::{Add, StructType};
 use exportjob_plan::{BatchReport, ExportPlan, Outcome, RunReport, Stage, code};
 use tokio_util::sync::CancellationToken;
 
@@ -94,10 +95,10 @@ impl<'a> Export<'a> {
         let (files, mut report) = self.report(written);
         report.profile_export = Some((started, epoch_millis()));
         report.dataset_write = Some((write_started, epoch_millis()));
-        self.commit(&dataset, &staged, &conform, files, report).await
+        self.commit(&dataset, &staged, (files, conform.columns()), report).await
     }
 
-    fn report(&self, written: Written) -> (Vec<deltalake::kernel::Add>, RunReport) {
+    fn report(&self, written: Written) -> (Vec<Add>, RunReport) {
         let mut report = RunReport::new(Outcome::Committed);
         report.profiles_written = written.profiles.iter().sum();
         report.profiles_matched = written.matched;
@@ -120,15 +121,14 @@ impl<'a> Export<'a> {
         &self,
         dataset: &Dataset,
         staged: &Staged,
-        conform: &Conform,
-        files: Vec<deltalake::kernel::Add>,
+        (files, columns): (Vec<Add>, &StructType),
         mut report: RunReport,
     ) -> Result<RunReport> {
         self.progress.enter(Stage::Committing);
         let names: HashSet<String> = files.iter().map(|file| file.path.clone()).collect();
         let proposal = Proposal::Commit {
             files,
-            columns: conform.columns(),
+            columns,
             report: &report,
         };
         match commit::propose(dataset, self.plan, &self.attempt, &proposal).await {

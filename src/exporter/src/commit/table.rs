@@ -126,8 +126,8 @@ impl Dataset {
             .with_commit_properties(CommitProperties::default().with_max_retries(0))
             .await;
         match created {
-            Ok(_) => Ok(()),
-            Err(
+            Ok(_)
+            | Err(
                 DeltaTableError::VersionAlreadyExists(_)
                 | DeltaTableError::Transaction {
                     source: TransactionError::MaxCommitAttempts(_) | TransactionError::VersionAlreadyExists(_),

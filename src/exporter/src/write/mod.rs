@@ -84,7 +84,7 @@ pub(crate) async fn write(
     let stop = stop.child_token();
     let mut tasks = JoinSet::new();
     for (index, part) in parts.into_iter().enumerate() {
-        let writer = PartWriter::new(index, Arc::clone(&destination), settings.clone());
+        let writer = PartWriter::new(index, Arc::clone(&destination), &settings);
         tasks.spawn(writer.consume(part, stop.clone()).in_current_span());
     }
     let mut written = Ok(Written::of(batches));

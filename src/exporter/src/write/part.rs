@@ -24,7 +24,7 @@ pub(crate) struct PartWriter {
 }
 
 impl PartWriter {
-    pub(crate) fn new(part: usize, destination: Arc<Destination>, settings: FileSettings) -> Self {
+    pub(crate) fn new(part: usize, destination: Arc<Destination>, settings: &FileSettings) -> Self {
         let batches = destination
             .batches
             .iter()

@@ -158,7 +158,7 @@ pub async fn table(folder: &Path) -> DeltaTable {
 pub async fn rows(folder: &Path) -> RecordBatch {
     let table = table(folder).await;
     let provider = table.table_provider().await.unwrap();
-    let frame = SessionContext::new().read_table(Arc::new(provider)).unwrap();
+    let frame = SessionContext::new().read_table(provider).unwrap();
     let schema = Arc::new(frame.schema().as_arrow().clone());
     let batches = frame.collect().await.unwrap();
     concat_batches(&batches.first().map_or(schema, RecordBatch::schema), &batches).unwrap()

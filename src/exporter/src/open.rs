@@ -203,3 +203,6 @@ impl Gathering<'_> {
         Ok(nothing(&Wanted::schema(&roles), self.partitions))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,222 +1,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::{
-    fs::{self, File},
-    path::Path,
-    sync::Arc,
-};
+mod store;
 
-use datafusion::{
-    arrow::{
-        array::{
-            ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, StructArray, Time64MicrosecondArray,
-            TimestampMicrosecondArray, TimestampSecondArray, UInt64Array,
-        },
-        compute::concat_batches,
-        datatypes::{DataType, Field, Fields},
-        util::display::{ArrayFormatter, FormatOptions},
+use std::{fs, sync::Arc};
+
+use datafusion::arrow::{
+    array::{
+        ArrayRef, Int32Array, Int64Array, RecordBatch, StructArray, Time64MicrosecondArray, TimestampSecondArray,
+        UInt64Array,
     },
-    parquet::arrow::ArrowWriter,
+    datatypes::{DataType, Field, Fields},
 };
 use deltalake::{DeltaTable, protocol::SaveMode};
-use exportjob_api::{ColumnSource, DatasetFormat, MembershipStates, SegmentStatus, TableFormat};
-use exportjob_plan::{
-    BatchPlan, DestinationPlan, FieldSelection, JobIdentity, MergePolicyPlan, PLAN_VERSION, SegmentSelection,
-    Selection, StorePlan, TablePlan, UpsertDatasets, batch_id, code,
-};
-use futures::TryStreamExt as _;
-use tempfile::TempDir;
+use exportjob_api::{SegmentStatus, TableFormat};
+use exportjob_plan::{SegmentSelection, TablePlan, code};
 use url::Url;
 
-use super::*;
-use crate::{Error, Limits};
-
-fn text(values: &[Option<&str>]) -> ArrayRef {
-    Arc::new(StringArray::from(values.to_vec()))
-}
-
-fn times(values: &[i64]) -> ArrayRef {
-    Arc::new(TimestampMicrosecondArray::from(values.to_vec()).with_timezone("UTC"))
-}
-
-fn rows(columns: &[(&str, ArrayRef)]) -> RecordBatch {
-    RecordBatch::try_from_iter(columns.iter().map(|(name, column)| (*name, column.clone()))).unwrap()
-}
-
-/// Records of the `email` identities with these ids, each ingested at its place in the list.
-fn records(ids: &[&str], columns: &[(&str, ArrayRef)]) -> RecordBatch {
-    let all = |value| text(&vec![Some(value); ids.len()]);
-    let ingested: Vec<i64> = (1..).take(ids.len()).collect();
-    let ids: Vec<Option<&str>> = ids.iter().copied().map(Some).collect();
-    let own = [
-        ("ups_namespace", all("email")),
-        ("ups_identity", text(&ids)),
-        ("ups_dataset", all("crm")),
-        ("ups_ingested", times(&ingested)),
-    ];
-    rows(&[own.as_slice(), columns].concat())
-}
-
-fn without(batch: &RecordBatch, column: &str) -> RecordBatch {
-    let mut batch = batch.clone();
-    batch.remove_column(batch.schema().index_of(column).unwrap());
-    batch
-}
-
-fn write(path: &Path, batch: &RecordBatch) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
-    writer.write(batch).unwrap();
-    writer.close().unwrap();
-}
-
-struct Store {
-    folder: TempDir,
-    plan: ExportPlan,
-}
-
-impl Store {
-    /// A store whose fragments are these files.
-    fn new(fragments: &[(&str, RecordBatch)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = Self {
-            plan: plan(folder.path()),
-            folder,
-        };
-        store.plan.store.fragments = vec![store.table("fragments", fragments)];
-        store
-    }
-
-    fn table(&self, name: &str, files: &[(&str, RecordBatch)]) -> TablePlan {
-        let path = self.folder.path().join(name);
-        fs::create_dir_all(&path).unwrap();
-        for (file, batch) in files {
-            write(&path.join(file), batch);
-        }
-        table_at(&path)
-    }
-
-    fn fields(mut self, fields: &str) -> Self {
-        self.plan.fields = FieldSelection::parse("spec.fields", Some(fields)).unwrap();
-        self
-    }
-
-    async fn open(&self) -> Result<Profiles> {
-        let spill_path = self.folder.path().join("spill");
-        let session = Session::new(&Limits {
-            memory_bytes: 256 << 20,
-            cores: 2,
-            spill_path,
-        })?;
-        open(&self.plan, &session, Arc::new(Progress::default())).await
-    }
-
-    async fn refusal(&self) -> Error {
-        self.open()
-            .await
-            .err()
-            .expect("the store is refused before a row is read")
-    }
-
-    /// The export's rows as text, in order.
-    async fn export(&self) -> Result<Vec<String>> {
-        let profiles = self.open().await?;
-        let mut batches = Vec::new();
-        for mut part in profiles.parts {
-            while let Some(batch) = part.try_next().await? {
-                batches.push(batch.rows);
-            }
-        }
-        let all = concat_batches(&profiles.schema, &batches).unwrap();
-        let options = FormatOptions::new().with_null("null");
-        let columns: Vec<_> = all
-            .columns()
-            .iter()
-            .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
-            .collect();
-        let row = |row| {
-            columns
-                .iter()
-                .map(|column| column.value(row).to_string())
-                .collect::<Vec<_>>()
-                .join(" | ")
-        };
-        let mut lines: Vec<String> = (0..all.num_rows()).map(row).collect();
-        lines.sort();
-        Ok(lines)
-    }
-}
-
-fn table_at(path: &Path) -> TablePlan {
-    TablePlan {
-        location: Url::from_directory_path(path).unwrap(),
-        format: TableFormat::Parquet,
-        dataset: None,
-        columns: [].into(),
-        only_mapped: false,
-    }
-}
-
-fn plan(folder: &Path) -> ExportPlan {
-    ExportPlan {
-        version: PLAN_VERSION,
-        job: JobIdentity {
-            namespace: "n".to_owned(),
-            name: "j".to_owned(),
-            uid: "u".to_owned(),
-            id: 1,
-        },
-        started_at: 0,
-        store: StorePlan {
-            name: "ups".to_owned(),
-            fragments: Vec::new(),
-            events: Vec::new(),
-            identities: Vec::new(),
-            memberships: Vec::new(),
-            upsert_datasets: UpsertDatasets::Listed(Vec::new()),
-            membership_states: MembershipStates::Three,
-        },
-        merge_policy: MergePolicyPlan {
-            id: "p".to_owned(),
-            version: 1,
-            identity_graph: IdentityGraphKind::Pdg,
-            attributes: AttributeRule::TimestampOrdered,
-            event_datasets: None,
-        },
-        selection: Selection {
-            segments: Vec::new(),
-            qualified_from: None,
-            qualified_to: None,
-            ingested_after: None,
-            empty_profiles: false,
-        },
-        fields: FieldSelection::All,
-        events: None,
-        destination: DestinationPlan {
-            dataset: "d".to_owned(),
-            location: Url::from_directory_path(folder.join("out")).unwrap(),
-            format: DatasetFormat::Delta,
-        },
-        batches: vec![BatchPlan {
-            id: batch_id("u", None),
-            segment: None,
-        }],
-    }
-}
-
-fn column(name: &str) -> ColumnSource {
-    ColumnSource {
-        column: Some(name.to_owned()),
-        value: None,
-    }
-}
-
-fn value(value: &str) -> ColumnSource {
-    ColumnSource {
-        column: None,
-        value: Some(value.to_owned()),
-    }
-}
+use self::store::{Store, column, records, rows, table_at, text, times, value, without};
 
 #[tokio::test]
 async fn new_columns_and_wider_types_of_later_files_are_read_as_one() {
@@ -519,4 +319,57 @@ async fn events_cannot_be_selected_without_being_asked_for() {
     let error = Store::new(&[]).fields("timeSeriesEvents._id").refusal().await;
     assert_eq!(error.code(), code::UNKNOWN_FIELD);
     assert!(error.to_string().contains("spec.additionalFields.eventList"), "{error}");
+}
+
+/// Thirty thousand identities, three of them in each cluster, each with a record and a membership.
+fn large_store() -> Store {
+    const IDENTITIES: usize = 30_000;
+    let ids: Vec<String> = (0..IDENTITIES).map(|number| format!("identity-{number:06}")).collect();
+    let clusters: Vec<String> = (0..IDENTITIES)
+        .map(|number| format!("cluster-{}", number % (IDENTITIES / 3)))
+        .collect();
+    let texts = |values: &[String]| text(&values.iter().map(|value| Some(value.as_str())).collect::<Vec<_>>());
+    let same = |value| text(&vec![Some(value); IDENTITIES]);
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut store = Store::new(&[(
+        "1.parquet",
+        records(&ids, &[("name", same("a name that takes some room"))]),
+    )]);
+    let owners = [
+        ("ups_namespace", same("email")),
+        ("ups_identity", text(&ids.iter().copied().map(Some).collect::<Vec<_>>())),
+    ];
+    let graph = rows(&[owners.as_slice(), &[("ups_profile", texts(&clusters))]].concat());
+    let statuses: Vec<Option<&str>> = (0..IDENTITIES)
+        .map(|number| Some(if number % 4 == 0 { "realized" } else { "exited" }))
+        .collect();
+    let qualified: Vec<i64> = (0..).take(IDENTITIES).collect();
+    let own = [
+        ("segmentNs", same("ups")),
+        ("segmentId", same("s")),
+        ("status", text(&statuses)),
+        ("lastQualificationTime", times(&qualified)),
+    ];
+    let members = rows(&[owners.as_slice(), &own].concat());
+    store.plan.store.identities = vec![store.table("identities", &[("1.parquet", graph)])];
+    store.plan.store.memberships = vec![store.table("memberships", &[("1.parquet", members)])];
+    store.plan.selection.segments = vec![SegmentSelection {
+        namespace: "ups".to_owned(),
+        id: "s".to_owned(),
+        statuses: vec![SegmentStatus::Realized],
+    }];
+    store.fields("identities.id,name,segmentMembership.status")
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_memory_is_joined_and_sorted_on_disk_with_the_same_result() {
+    let mut store = large_store();
+    let in_memory = store.export().await.unwrap();
+    // The newest membership of cluster n is that of identity 20,000 + n: a fourth of them is realized.
+    assert_eq!(in_memory.len(), 2500);
+    store.memory_bytes = 64 << 20;
+    assert!(
+        in_memory == store.export().await.unwrap(),
+        "other rows with less memory"
+    );
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
-use exportjob_plan::{EventPlan, ExportPlan, FieldSelection, code};
+use exportjob_plan::{EventPlan, ExportPlan, FieldPath, FieldSelection, code};
 
 use crate::{
     Error, Result,
@@ -35,12 +35,17 @@ pub(crate) struct Tables {
 
 /// Whether the plan asks for anything of this top-level column.
 pub(crate) fn asks_for(selection: &FieldSelection, column: &str) -> bool {
-    match selection {
-        FieldSelection::All => true,
-        FieldSelection::Paths(paths) => paths
-            .iter()
-            .any(|path| path.segments().first().is_some_and(|first| first == column)),
-    }
+    *selection == FieldSelection::All || asked_for(selection, column).is_some()
+}
+
+/// A path that asks for something of this top-level column.
+fn asked_for<'a>(selection: &'a FieldSelection, column: &str) -> Option<&'a FieldPath> {
+    let FieldSelection::Paths(paths) = selection else {
+        return None;
+    };
+    paths
+        .iter()
+        .find(|path| path.segments().first().is_some_and(|first| first == column))
 }
 
 /// The columns that the plan writes.
@@ -83,11 +88,13 @@ fn written(plan: &ExportPlan, all: &Shape) -> Result<Fields> {
     }
     store.extend(all.attributes.iter().cloned());
     let store = Fields::from(store);
-    if plan.events.is_none() && matches!(plan.fields, FieldSelection::Paths(_)) && asks_for(&plan.fields, EVENTS) {
+    if plan.events.is_none()
+        && let Some(path) = asked_for(&plan.fields, EVENTS)
+    {
         return Err(Error::new(
             code::UNKNOWN_FIELD,
             format!(
-                "spec.fields: {EVENTS} is only there with spec.additionalFields.eventList: add that, or remove the path"
+                "spec.fields: {path} is only there with spec.additionalFields.eventList: add that, or remove the path"
             ),
         ));
     }

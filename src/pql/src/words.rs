@@ -157,6 +157,8 @@ impl Comparison {
 }
 
 impl ArithmeticOp {
+    pub(crate) const ALL: [Self; 5] = [Self::Add, Self::Subtract, Self::Multiply, Self::Divide, Self::Remainder];
+
     /// Its sign.
     pub fn sign(self) -> &'static str {
         match self {

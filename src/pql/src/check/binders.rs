@@ -24,6 +24,7 @@ impl Checker<'_> {
             return Err(Diagnostic::new(expr.span, Problem::Scope(message)));
         };
         self.variables.push((name.text.clone(), self.schema.profile.clone()));
+        self.named = true;
         Ok(body)
     }
 

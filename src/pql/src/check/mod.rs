@@ -74,12 +74,11 @@ pub fn check(expr: &Expr, schema: &Schema) -> Result<Typed, Diagnostic> {
     let mut checker = Checker::new(schema);
     let body = checker.header(expr)?;
     let outcome = checker.expr(body)?;
-    let named = !checker.variables.is_empty();
     checker.warn_of_size(body);
     let mut warnings = checker.warnings;
     warnings.sort_by_key(|warning| warning.span.start);
     Ok(Typed {
-        op: Arc::new(if named {
+        op: Arc::new(if checker.named {
             Op::Let {
                 value: Box::new(Op::Element(0)),
                 body: Box::new(outcome.op),
@@ -126,6 +125,8 @@ struct Checker<'s> {
     schema: &'s Schema,
     scopes: Vec<Scope>,
     variables: Vec<(String, Type)>,
+    /// Whether the first variable is the profile.
+    named: bool,
     windows: Vec<WindowSpec>,
     segments: Vec<String>,
     warnings: Vec<Warning>,
@@ -140,6 +141,7 @@ impl<'s> Checker<'s> {
                 label: "the profile".to_owned(),
             }],
             variables: Vec::new(),
+            named: false,
             windows: Vec::new(),
             segments: Vec::new(),
             warnings: Vec::new(),

@@ -65,10 +65,15 @@ impl Checker<'_> {
     pub(super) fn field(&mut self, holder: &Expr, field: &Name) -> Result<Checked> {
         let checked = self.expr(holder)?;
         let own = matches!(&checked.type_, Type::Struct(fields) if fields.find(EVENTS).is_some());
-        if field.text == EVENTS && matches!(checked.op, Op::Element(0)) && !own {
+        if field.text == EVENTS && self.is_profile(&checked.op) && !own {
             return Ok(self.events());
         }
         self.field_of(checked, field, &holder.to_string())
+    }
+
+    /// `$1`, however it is named.
+    fn is_profile(&self, op: &Op) -> bool {
+        matches!(op, Op::Element(0)) || (self.named && matches!(op, Op::Variable(0)))
     }
 
     fn field_of(&self, holder: Checked, field: &Name, label: &str) -> Result<Checked> {

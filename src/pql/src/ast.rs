@@ -260,7 +260,7 @@ pub enum Occurrence {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Anchor {
     /// `last month`.
-    Period(Which, Unit, Span),
+    Period(Which, Unit),
     /// A word, a date, or any other expression.
     Time(Expr),
 }

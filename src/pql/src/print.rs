@@ -306,7 +306,7 @@ impl Display for Occurrence {
 impl Display for Anchor {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Period(which, unit, _) => {
+            Self::Period(which, unit) => {
                 let which = match which {
                     Which::Last => "last",
                     Which::This => "this",

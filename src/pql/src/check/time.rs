@@ -68,7 +68,7 @@ impl Checker<'_> {
 
     fn anchor(&mut self, anchor: &Anchor) -> Result<AnchorOp> {
         match anchor {
-            Anchor::Period(which, unit, _) => Ok(AnchorOp::Period(*which, *unit)),
+            Anchor::Period(which, unit) => Ok(AnchorOp::Period(*which, *unit)),
             Anchor::Time(expr) => self.time(expr, expr.to_string().as_str(), false).map(AnchorOp::Time),
         }
     }

@@ -1,7 +1,7 @@
 //! What stands after `occurs` and in `WHEN(…)`.
 
 use super::{
-    input::{Input, Parsed, accept_word, ahead, here, missing, refuse, since, take, word_at},
+    input::{Input, Parsed, accept_word, ahead, here, missing, refuse, take, word_at},
     lexer::{Kind, Token},
     operators::{comparison_sign, sum},
 };
@@ -89,7 +89,7 @@ fn anchor(input: &mut Input<'_>) -> Parsed<Anchor> {
         if let Some(unit) = word_at(input, 1).and_then(|word| Unit::from_word(&word)) {
             take(input)?;
             take(input)?;
-            return Ok(Anchor::Period(which, unit, since(input, start)));
+            return Ok(Anchor::Period(which, unit));
         }
         if let Some(Token {
             kind: Kind::Int(number),

@@ -1,5 +1,11 @@
 //! The evaluator agrees with a second, slow one that follows the meaning of the syntax tree word for word.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    missing_docs
+)]
 
 use std::cmp::Ordering;
 
@@ -182,7 +188,22 @@ fn eval(expr: &Expr, scope: &Scope) -> Json {
             .collect(),
         ExprKind::Negate(inner) => arithmetic(ArithmeticOp::Subtract, &json!(0), &value(inner)),
         ExprKind::Arithmetic(operator, left, right) => arithmetic(*operator, &value(left), &value(right)),
-        ExprKind::Compare(operator, left, right) => json!(compare(*operator, &value(left), &value(right))),
+        ExprKind::If(condition, then, otherwise) => value(if truth(&value(condition)) { then } else { otherwise }),
+        ExprKind::Let(name, bound, body) => eval(body, &scope.with(&name.text, &value(bound))),
+        ExprKind::Call {
+            function,
+            receiver,
+            arguments,
+        } => call(&function.text, &value(receiver.as_ref().unwrap()), arguments, scope),
+        _ => json!(holds(expr, scope)),
+    }
+}
+
+/// What is true or false.
+fn holds(expr: &Expr, scope: &Scope) -> bool {
+    let value = |expr: &Expr| eval(expr, scope);
+    match &expr.kind {
+        ExprKind::Compare(operator, left, right) => compare(*operator, &value(left), &value(right)),
         ExprKind::In {
             value: wanted,
             list,
@@ -190,18 +211,16 @@ fn eval(expr: &Expr, scope: &Scope) -> Json {
         } => {
             let list = value(list);
             let list = list.as_array();
-            json!(some(&value(wanted), |wanted| {
+            some(&value(wanted), |wanted| {
                 list.is_some_and(|list| {
                     !wanted.is_null()
                         && list.iter().any(|item| ordering(wanted, item) == Some(Ordering::Equal)) != *negated
                 })
-            }))
+            })
         }
-        ExprKind::Not(inner) => json!(!truth(&value(inner))),
-        ExprKind::And(list) => json!(list.iter().all(|item| truth(&value(item)))),
-        ExprKind::Or(list) => json!(list.iter().any(|item| truth(&value(item)))),
-        ExprKind::If(condition, then, otherwise) => value(if truth(&value(condition)) { then } else { otherwise }),
-        ExprKind::Let(name, bound, body) => eval(body, &scope.with(&name.text, &value(bound))),
+        ExprKind::Not(inner) => !truth(&value(inner)),
+        ExprKind::And(list) => list.iter().all(|item| truth(&value(item))),
+        ExprKind::Or(list) => list.iter().any(|item| truth(&value(item))),
         ExprKind::Quantified {
             quantifier,
             generators,
@@ -218,17 +237,12 @@ fn eval(expr: &Expr, scope: &Scope) -> Json {
                     .is_none_or(|condition| truth(&eval(condition, &inner)));
                 counts.then(|| claim.as_ref().is_none_or(|claim| truth(&eval(claim, &inner))))
             });
-            json!(if *quantifier == Quantifier::ForAll {
+            if *quantifier == Quantifier::ForAll {
                 outcomes.all(|outcome| outcome)
             } else {
                 outcomes.any(|outcome| outcome)
-            })
+            }
         }
-        ExprKind::Call {
-            function,
-            receiver,
-            arguments,
-        } => call(&function.text, &value(receiver.as_ref().unwrap()), arguments, scope),
         other => panic!("{other:?}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Checked, Checker, Result, calls::Call, mismatch, paths::timed, wrong_type};
+use super::{Checked, Checker, Result, calls::Call, mismatch, operators::some_number, paths::timed, wrong_type};
 use crate::{
     Diagnostic, Expr, Problem, Type,
     ast::{Aggregate, ExprKind, Name},
@@ -167,10 +167,10 @@ impl Checker<'_> {
                 None,
             ));
         }
-        Ok(if function == Aggregate::Average {
-            Type::Double
-        } else {
-            type_.clone()
+        Ok(match function {
+            Aggregate::Average => Type::Double,
+            Aggregate::Sum => some_number(type_.clone()),
+            _ => type_.clone(),
         })
     }
 

@@ -53,7 +53,10 @@ impl Checker<'_> {
 
     fn negate(&mut self, inner: &Expr) -> Result<Checked> {
         let checked = self.number(inner, "what stands behind -")?;
-        Ok(Checked::new(Op::Negate(Box::new(checked.op)), checked.type_))
+        Ok(Checked::new(
+            Op::Negate(Box::new(checked.op)),
+            some_number(checked.type_),
+        ))
     }
 
     /// A number.
@@ -72,10 +75,9 @@ impl Checker<'_> {
         let first = self.number(left, &format!("the left side of {sign}"))?;
         let second = self.number(right, &format!("the right side of {sign}"))?;
         let type_ = match (&first.type_, &second.type_) {
-            _ if operator == ArithmeticOp::Divide => Type::Double,
-            (Type::Int, Type::Int) => Type::Int,
-            (Type::Double, _) | (_, Type::Double) => Type::Double,
-            _ => Type::Any,
+            (Type::Int, Type::Int) if operator != ArithmeticOp::Divide => Type::Int,
+            // Whatever it turns out to be, it is a number.
+            _ => Type::Double,
         };
         Ok(Checked::new(
             Op::Arithmetic(operator, Box::new(first.op), Box::new(second.op)),
@@ -212,6 +214,11 @@ impl Checker<'_> {
             );
         }
     }
+}
+
+/// The type of a number, also where only that is known of it.
+pub(super) fn some_number(type_: Type) -> Type {
+    if type_ == Type::Int { type_ } else { Type::Double }
 }
 
 fn is_null(expr: &Expr) -> bool {

@@ -67,11 +67,10 @@ crds: ## Generate crds/, and the chart's copy, from the types
 	  cargo run --release --locked --quiet -p exportjob-api --bin crdgen -- "$$folder"
 	done
 
-docs: ## Generate the reference of the resources in docs/reference from the types
-	@$(ENV); cargo run --release --locked --quiet -p exportjob-api --bin refgen -- docs/reference
-
-docs: ## Generate the reference of the resources, docs/reference/, from the types
-	@$(ENV); cargo run --release --locked --quiet -p exportjob-api --bin refgen -- docs/reference
+docs: ## Generate docs/reference/: resources from the types, the query language from its table
+	@$(ENV)
+	cargo run --release --locked --quiet -p exportjob-api --bin refgen -- docs/reference
+	cargo run --release --locked --quiet -p exportjob-pql --example pqlgen
 
 clean: ## Take the cluster down and remove this project's cache: programs, images, compiled code
 	@tests/cluster/down

@@ -17,6 +17,7 @@ use exportjob_tests::{
 const WALLS: &[(&str, &[&str])] = &[
     ("exportjob-api", &["tokio", "kube-client", "kube-runtime", "datafusion", "exportjob-plan"]),
     ("exportjob-plan", &["tokio", "kube-client", "kube-runtime", "datafusion", "deltalake", "object_store"]),
+    ("exportjob-pql", &["tokio", "kube", "datafusion", "arrow", "object_store", "exportjob-api", "exportjob-plan"]),
     ("exportjob-controller", &["datafusion", "deltalake", "arrow", "parquet", "object_store", "exportjob-exporter"]),
     ("exportjob-exporter", &["kube-client", "kube-runtime", "exportjob-controller"]),
 ];

@@ -16,8 +16,45 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run an ExportJob here, without a cluster
     Run(RunArguments),
+    /// Check the expression of a segment, or try it on a profile
+    Pql {
+        #[command(subcommand)]
+        command: PqlCommand,
+    },
     /// Print the version
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PqlCommand {
+    /// Say whether an expression is right, and what is wrong with it
+    Check(CheckArguments),
+    /// Say whether a profile matches an expression, and why
+    #[command(after_help = "Exit code: 0 the profile matches; 1 it does not; 2 bad input.")]
+    Eval(EvalArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// Expression, as pql/text or pql/json; `-` for standard input
+    #[arg(value_name = "EXPR")]
+    pub(crate) expression: String,
+    /// Accept fields of any name and type
+    #[arg(long)]
+    pub(crate) any_type: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArguments {
+    /// Expression, as pql/text or pql/json; `-` for standard input
+    #[arg(value_name = "EXPR")]
+    pub(crate) expression: String,
+    /// Profile as JSON, its events in xEvent or timeSeriesEvents; `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: PathBuf,
+    /// Time of the evaluation, such as 2024-06-15T12:00:00Z [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) now: Option<jiff::Timestamp>,
 }
 
 const RUN_HELP: &str = "\

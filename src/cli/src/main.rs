@@ -6,6 +6,7 @@ mod error;
 mod locations;
 mod manifests;
 mod output;
+mod pql;
 mod progress;
 mod quantity;
 mod run;
@@ -27,17 +28,16 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    match args::Arguments::parse().command {
-        args::Command::Run(arguments) => match run::run(&arguments) {
-            Ok(exit_code) => exit_code,
-            Err(error) => {
-                eprintln!("error: {error}");
-                error.exit_code()
-            }
-        },
+    let outcome = match args::Arguments::parse().command {
+        args::Command::Run(arguments) => run::run(&arguments),
+        args::Command::Pql { command } => pql::run(&command),
         args::Command::Version => {
             println!("kubectl-exportjob {}", env!("CARGO_PKG_VERSION"));
-            ExitCode::SUCCESS
+            Ok(ExitCode::SUCCESS)
         }
-    }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        error.exit_code()
+    })
 }

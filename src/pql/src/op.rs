@@ -1,6 +1,6 @@
 //! The program: a tree of instructions that borrows nothing and knows no source of data.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use regex::Regex;
 
@@ -51,6 +51,12 @@ pub(crate) enum Op {
     In {
         value: Box<Op>,
         list: Box<Op>,
+        negated: bool,
+    },
+    /// The same, where all items are texts that the expression itself has.
+    InTexts {
+        value: Box<Op>,
+        texts: HashSet<String>,
         negated: bool,
     },
     Negate(Box<Op>),

@@ -1,10 +1,12 @@
 //! Operators.
 
+use std::collections::HashSet;
+
 use super::{Checked, Checker, Result, mismatch, wrong_type};
 use crate::{
     Diagnostic, Expr, Span, Type,
     ast::{ArithmeticOp, Comparison, ExprKind, Literal},
-    op::{Lists, Logic, Op, SeqOp, TextOp, TimeOp},
+    op::{Constant, Lists, Logic, Op, SeqOp, TextOp, TimeOp},
 };
 
 impl Checker<'_> {
@@ -178,10 +180,14 @@ impl Checker<'_> {
         if negated {
             self.warn_of_negative(span, matches!(first.type_, Type::List(_)), "notIn", "not (a in b)");
         }
-        Ok(Checked::bool(Op::In {
-            value: Box::new(first.op),
-            list: Box::new(second.op),
-            negated,
+        let value = Box::new(first.op);
+        Ok(Checked::bool(match written_texts(&second.op) {
+            Some(texts) => Op::InTexts { value, texts, negated },
+            None => Op::In {
+                value,
+                list: Box::new(second.op),
+                negated,
+            },
         }))
     }
 
@@ -219,6 +225,16 @@ impl Checker<'_> {
 /// The type of a number, also where only that is known of it.
 pub(super) fn some_number(type_: Type) -> Type {
     if type_ == Type::Int { type_ } else { Type::Double }
+}
+
+/// The items of a list that consists of texts.
+fn written_texts(list: &Op) -> Option<HashSet<String>> {
+    let Op::List(items) = list else { return None };
+    let text = |item: &Op| match item {
+        Op::Constant(Constant::Text(text)) => Some(text.clone()),
+        _ => None,
+    };
+    items.iter().map(text).collect()
 }
 
 fn is_null(expr: &Expr) -> bool {

@@ -106,6 +106,9 @@ impl<'a, N: Node<'a>> Context<'a, N> {
             Op::Logic(Logic::Or(items)) => items.iter().any(|item| self.truth(item)),
             Op::Compare(operator, left, right, lists) => self.compare(*operator, left, right, *lists),
             Op::In { value, list, negated } => self.is_in(value, list, *negated),
+            Op::InTexts { value, texts, negated } => !self.each_or_self(value, &mut |_, value| {
+                value.is_null() || value.text().is_some_and(|text| texts.contains(text)) == *negated
+            }),
             Op::IsNull(inner) => self.is_null(inner),
             Op::Member(index) => self
                 .program
@@ -179,6 +182,7 @@ impl<'a, N: Node<'a>> Context<'a, N> {
             | Op::Truth(..)
             | Op::Compare(..)
             | Op::In { .. }
+            | Op::InTexts { .. }
             | Op::IsNull(_)
             | Op::Member(_)
             | Op::Chain(_) => Value::Bool(self.truth(op)),

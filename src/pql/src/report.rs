@@ -88,18 +88,22 @@ pub struct Trial {
     pub text: String,
 }
 
-/// Memberships as a profile in JSON has them: `segmentMembership`, by namespace and id, realized or existing, in any
-/// namespace.
+/// Memberships as a profile in JSON has them: `segmentMembership`, by namespace and id, realized or existing, in the
+/// namespace `ups`.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredMemberships<'a>(pub &'a Json);
 
 impl Memberships for StoredMemberships<'_> {
     fn is_member(&self, _: usize, segment: &str) -> bool {
-        let namespaces = self.0.get("segmentMembership").and_then(Json::as_object);
-        namespaces
+        let namespaces = self
+            .0
+            .get("segmentMembership")
+            .and_then(Json::as_object)
             .into_iter()
-            .flat_map(|namespaces| namespaces.values())
-            .any(|segments| {
+            .flatten();
+        namespaces
+            .filter(|(namespace, _)| namespace.eq_ignore_ascii_case("ups"))
+            .any(|(_, segments)| {
                 let status = segments.get(segment).and_then(|membership| membership.get("status"));
                 status
                     .and_then(Json::as_str)
@@ -143,7 +147,7 @@ mod tests {
         let profile = json!({
             "age": 5,
             "timeSeriesEvents": [{"eventType": "view"}],
-            "segmentMembership": {"ups": {"s1": {"status": "existing"}, "s2": {"status": "exited"}}},
+            "segmentMembership": {"ups": {"s1": {"status": "existing"}, "s2": {"status": "exited"}}, "other": {"s2": {"status": "realized"}}},
         });
         let trial = |source: &str| try_on(source, &profile, &clock).unwrap();
         let expected = "the profile matches\ntrue   age > 4\n         age is 5\n";

@@ -67,9 +67,6 @@ crds: ## Generate crds/, and the chart's copy, from the types
 	  cargo run --release --locked --quiet -p exportjob-api --bin crdgen -- "$$folder"
 	done
 
-docs: ## Generate the reference of the resources in docs/reference from the types
-	@$(ENV); cargo run --release --locked --quiet -p exportjob-api --bin refgen -- docs/reference
-
 docs: ## Generate the reference of the resources, docs/reference/, from the types
 	@$(ENV); cargo run --release --locked --quiet -p exportjob-api --bin refgen -- docs/reference
 

@@ -73,6 +73,11 @@ pub struct ExportJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_time: Option<i64>,
 
+    /// Milliseconds that the job has spent suspended, up to its last resumption. They do not count against
+    /// `execution.activeDeadlineSeconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_time_in_ms: Option<i64>,
+
     /// `Complete`, `Failed`, `Suspended` and `Progressing`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

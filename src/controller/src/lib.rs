@@ -29,6 +29,7 @@ pub mod register;
 pub mod schema;
 pub mod settings;
 pub mod setup;
+pub mod status;
 pub mod stores;
 pub mod telemetry;
 pub mod warnings;

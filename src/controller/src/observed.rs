@@ -127,6 +127,8 @@ pub enum JobEnd {
     },
     /// It failed; no pod of it is left running.
     Failed {
+        /// When.
+        at_ms: i64,
         /// Reason of the condition, such as `PodFailurePolicy`.
         reason: String,
         /// Message of the condition.
@@ -235,6 +237,7 @@ fn end(status: &JobStatus) -> JobEnd {
     match is_true("Failed") {
         None => JobEnd::NotYet,
         Some(condition) => JobEnd::Failed {
+            at_ms: millis(condition.last_transition_time.as_ref()).unwrap_or_default(),
             reason: condition.reason.clone().unwrap_or_default(),
             message: condition.message.clone().unwrap_or_default(),
         },

@@ -25,7 +25,7 @@ const CACHE_PAUSE: Duration = Duration::from_secs(1);
 /// Looked at again after this time when something that was observed had changed.
 const STALE_PAUSE: Duration = Duration::from_millis(500);
 /// Pauses from this one on are spread, so that jobs that were made together are not looked at together for ever.
-const SPREAD_FROM: Duration = Duration::from_secs(60);
+const SPREAD_FROM: Duration = Duration::from_mins(1);
 
 /// Brings an ExportJob a step nearer to what its spec asks for, and says when to look again.
 pub async fn reconcile(export_job: Arc<ExportJob>, context: Arc<Context>) -> Result<Action, ReconcileError> {

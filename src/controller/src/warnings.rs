@@ -38,7 +38,7 @@ const REASONS: [&str; 5] = [
     "FailedCreatePodSandBox",
 ];
 /// Events live for an hour in the API server; troubles live no longer here.
-const KEPT_FOR: Duration = Duration::from_secs(3600);
+const KEPT_FOR: Duration = Duration::from_hours(1);
 /// Bytes of a message that are kept.
 const MESSAGE_BYTES: usize = 1024;
 

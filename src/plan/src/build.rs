@@ -111,23 +111,26 @@ pub(crate) fn segments(spec: &ExportJobSpec) -> Vec<SegmentSelection> {
         .as_ref()
         .and_then(|filter| filter.segments.as_deref())
         .unwrap_or_default();
-    listed.iter().map(segment).collect()
+    listed.iter().map(SegmentSelection::from).collect()
 }
 
-fn segment(filter: &SegmentFilter) -> SegmentSelection {
-    let mut statuses = filter
-        .status
-        .clone()
-        .unwrap_or_else(|| vec![SegmentStatus::Realized, SegmentStatus::Existing]);
-    statuses.sort_unstable();
-    statuses.dedup();
-    SegmentSelection {
-        namespace: filter
-            .segment_ns
+impl From<&SegmentFilter> for SegmentSelection {
+    /// The entry with its defaults.
+    fn from(filter: &SegmentFilter) -> Self {
+        let mut statuses = filter
+            .status
             .clone()
-            .unwrap_or_else(|| DEFAULT_SEGMENT_NAMESPACE.to_owned()),
-        id: filter.segment_id.clone(),
-        statuses,
+            .unwrap_or_else(|| vec![SegmentStatus::Realized, SegmentStatus::Existing]);
+        statuses.sort_unstable();
+        statuses.dedup();
+        Self {
+            namespace: filter
+                .segment_ns
+                .clone()
+                .unwrap_or_else(|| DEFAULT_SEGMENT_NAMESPACE.to_owned()),
+            id: filter.segment_id.clone(),
+            statuses,
+        }
     }
 }
 

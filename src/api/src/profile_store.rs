@@ -51,7 +51,10 @@ pub struct ProfileStoreSpec {
     /// Where the volume is mounted. Default `/store`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
-    #[x_kube(validation = Rule::new("self.startsWith('/') && self.size() > 1 && !self.contains('/../') && !self.endsWith('/..')").message("must be an absolute path without .."))]
+    #[x_kube(
+        validation = Rule::new(rules::IS_PATH).message(rules::PATH_MESSAGE),
+        validation = Rule::new(rules::IS_NO_SYSTEM_FOLDER).message(rules::SYSTEM_FOLDER_MESSAGE)
+    )]
     pub volume_mount_path: Option<String>,
 
     /// The tables.

@@ -236,3 +236,36 @@ fn every_field_is_documented() {
         assert_eq!(missing, Vec::<String>::new(), "fields without a description");
     }
 }
+
+#[test]
+fn a_volume_is_mounted_where_it_hides_nothing() {
+    let store = |path: &str| {
+        json!({
+            "apiVersion": "exportjob.dev/v1alpha1", "kind": "ProfileStore", "metadata": {"name": "ups"},
+            "spec": {
+                "volumeMountPath": path,
+                "tables": {"fragments": [{"location": "file:///store/f", "format": "parquet"}]},
+            },
+        })
+    };
+    let dataset = |path: &str| {
+        json!({
+            "apiVersion": "exportjob.dev/v1alpha1", "kind": "Dataset", "metadata": {"name": "d"},
+            "spec": {"location": "file:///store/d", "volumeMountPath": path},
+        })
+    };
+    for path in ["/store", "/lake/", "/mnt/user_data/v1.2", "/usr2", "/var/lib/profiles"] {
+        parse_manifests(&store(path).to_string()).unwrap_or_else(|error| panic!("{path}: {error}"));
+        parse_manifests(&dataset(path).to_string()).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+    for path in ["/", "", "store", "//usr/local/bin", "/./usr", "/store/../usr", "/store/..", "/.hidden", "/a b"] {
+        for said in [refusal(&store(path)), refusal(&dataset(path))] {
+            assert!(said.contains("volumeMountPath") && said.contains("must be an absolute path"), "{path}: {said}");
+        }
+    }
+    for path in ["/usr", "/usr/", "/usr/local/bin", "/etc/exportjob", "/tmp/exportjob", "/dev", "/proc/1"] {
+        for said in [refusal(&store(path)), refusal(&dataset(path))] {
+            assert!(said.contains("volumeMountPath") && said.contains("must not be, or be below"), "{path}: {said}");
+        }
+    }
+}

@@ -145,6 +145,9 @@ impl<'a> Look<'a> {
 
     /// Why the job has to end, whatever it is doing.
     fn must_end(&self) -> Option<ErrorRecord> {
+        if self.observed.namespace_terminating {
+            return Some(status::error(code::CANCELLED, "the namespace of the job is being deleted"));
+        }
         let execution = self.execution();
         if execution.cancel == Some(true) {
             return Some(status::error(code::CANCELLED, "the job was cancelled: spec.execution.cancel is true"));

@@ -34,8 +34,8 @@ pub fn caught_up(context: &Context, export_job: &ExportJob) -> bool {
 
 /// Everything that is known of the job. `leased_id` is the number that was leased for it, if one was.
 ///
-/// The API server is asked only for a service account that a new job names, and whether the namespace is going while a
-/// cancellation is worked off.
+/// The API server is asked only for a service account that a new job names, and whether the namespace is going while the
+/// job or a pod of it is being deleted.
 pub async fn observe(
     context: &Context,
     export_job: &Arc<ExportJob>,
@@ -74,7 +74,7 @@ pub async fn observe(
     if observed.job.present().is_none() {
         observed.service_account = service_account(&shared.client, export_job).await?;
     }
-    if export_job.metadata.deletion_timestamp.is_some() && !observed.namespace_terminating {
+    if is_being_removed(&observed) && !observed.namespace_terminating {
         observed.namespace_terminating = is_terminating(&shared.client, &namespace).await?;
     }
     Ok(observed)
@@ -102,6 +102,11 @@ pub fn known<'a>(scopes: impl Iterator<Item = &'a Stores>) -> Known {
     });
     known.waiting = waiting.iter().filter_map(|export_job| export_job.uid()).collect();
     known
+}
+
+/// Whether the job, or a pod of it, is being deleted: perhaps because its namespace is, in which pods go first.
+fn is_being_removed(observed: &Observed) -> bool {
+    observed.export_job.metadata.deletion_timestamp.is_some() || observed.pods.iter().any(|pod| pod.deleting)
 }
 
 fn is_finished(export_job: &ExportJob) -> bool {

@@ -35,7 +35,7 @@ pub async fn reconcile(export_job: Arc<ExportJob>, context: Arc<Context>) -> Res
     let span = info_span!(
         "reconcile",
         namespace = export_job.namespace(),
-        name = export_job.name_any(),
+        export_job = export_job.name_any(),
         uid = export_job.uid(),
         id = export_job.status.as_ref().and_then(|status| status.id),
     );
@@ -58,7 +58,7 @@ pub fn error_policy(export_job: Arc<ExportJob>, error: &ReconcileError, context:
     context.shared.metrics.reconcile_failed(error.code());
     warn!(
         namespace = export_job.namespace(),
-        name = export_job.name_any(),
+        export_job = export_job.name_any(),
         uid = export_job.uid(),
         code = error.code(),
         %error,

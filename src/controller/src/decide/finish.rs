@@ -70,7 +70,7 @@ pub fn kept(look: &Look<'_>) -> Notice {
     Notice::normal(
         "AlreadyCommitted",
         format!(
-            "the export was faster: {} committed to Dataset {:?} before the job could be stopped, and stay there",
+            "the export was faster: {} committed to Dataset {:?} before the job could be stopped",
             batches(look),
             look.export_job().spec.destination.dataset_id
         ),

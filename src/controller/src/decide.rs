@@ -146,11 +146,17 @@ impl<'a> Look<'a> {
     /// Why the job has to end, whatever it is doing.
     fn must_end(&self) -> Option<ErrorRecord> {
         if self.observed.namespace_terminating {
-            return Some(status::error(code::CANCELLED, "the namespace of the job is being deleted"));
+            return Some(status::error(
+                code::CANCELLED,
+                "the namespace of the job is being deleted",
+            ));
         }
         let execution = self.execution();
         if execution.cancel == Some(true) {
-            return Some(status::error(code::CANCELLED, "the job was cancelled: spec.execution.cancel is true"));
+            return Some(status::error(
+                code::CANCELLED,
+                "the job was cancelled: spec.execution.cancel is true",
+            ));
         }
         self.left_ms().filter(|left| *left <= 0)?;
         let seconds = execution.active_deadline_seconds.unwrap_or_default();

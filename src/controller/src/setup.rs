@@ -181,7 +181,11 @@ impl Process {
     async fn check_resources(&self, resources: watch::Sender<Option<String>>) {
         loop {
             let wrong = schema::check(&self.client).await.err();
-            let pause = if wrong.is_some() { RESOURCES_RETRY } else { RESOURCES_RECHECK };
+            let pause = if wrong.is_some() {
+                RESOURCES_RETRY
+            } else {
+                RESOURCES_RECHECK
+            };
             let wrong = wrong.map(|wrong| wrong.to_string()).unwrap_or_default();
             let before = resources.send_replace(Some(wrong.clone()));
             if !wrong.is_empty() && before.as_ref() != Some(&wrong) {

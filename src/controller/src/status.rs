@@ -133,7 +133,10 @@ pub fn base(look: &Look<'_>) -> ExportJobStatus {
     });
     status.ims_org_id = status.ims_org_id.or_else(|| look.settings.ims_org_id.clone());
     status.request_id.get_or_insert_with(|| {
-        let given = metadata.annotations.as_ref().and_then(|all| all.get(REQUEST_ID_ANNOTATION));
+        let given = metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(REQUEST_ID_ANNOTATION));
         given.unwrap_or(&look.uid).clone()
     });
     status.creation_time.get_or_insert(look.created_ms);
@@ -152,7 +155,10 @@ fn destination(look: &Look<'_>) -> DestinationStatus {
     DestinationStatus {
         dataset_id: spec.destination.dataset_id.clone(),
         segment_per_batch: per_segment,
-        batch_id: planned.first().filter(|_| !per_segment).map(|batch| batch.id.to_string()),
+        batch_id: planned
+            .first()
+            .filter(|_| !per_segment)
+            .map(|batch| batch.id.to_string()),
         batches: planned.iter().filter_map(|batch| segment_batch(look, batch)).collect(),
     }
 }
@@ -178,8 +184,20 @@ pub fn batch_ids(status: &ExportJobStatus) -> Vec<String> {
 
 /// Sets the conditions of a job that is not over.
 pub fn set_progress(status: &mut ExportJobStatus, progressing: &Progressing, now_ms: i64) {
-    set(status, "Complete", false, ("NotFinished", "the job has not ended"), now_ms);
-    set(status, "Failed", false, ("NotFinished", "the job has not ended"), now_ms);
+    set(
+        status,
+        "Complete",
+        false,
+        ("NotFinished", "the job has not ended"),
+        now_ms,
+    );
+    set(
+        status,
+        "Failed",
+        false,
+        ("NotFinished", "the job has not ended"),
+        now_ms,
+    );
     let began = recorded(status).filter(|(said, _)| said.class != progressing.class);
     if began.is_some() {
         // A grace period begins anew with each kind of trouble.
@@ -304,7 +322,11 @@ fn set(status: &mut ExportJobStatus, type_: &str, is: bool, said: (&str, &str), 
 fn camel(code: &str) -> String {
     let words = code.split('_').filter_map(|word| {
         let first = word.get(..1)?;
-        Some(format!("{}{}", first.to_ascii_uppercase(), word.get(1..)?.to_ascii_lowercase()))
+        Some(format!(
+            "{}{}",
+            first.to_ascii_uppercase(),
+            word.get(1..)?.to_ascii_lowercase()
+        ))
     });
     let reason: String = words.collect();
     if reason.is_empty() { "Failed".to_owned() } else { reason }
@@ -353,7 +375,13 @@ mod tests {
     #[test]
     fn time_spent_suspended_adds_up() {
         let mut status = ExportJobStatus::default();
-        for (suspended, now) in [(true, 1_000), (true, 2_000), (false, 4_000), (true, 10_000), (false, 11_000)] {
+        for (suspended, now) in [
+            (true, 1_000),
+            (true, 2_000),
+            (false, 4_000),
+            (true, 10_000),
+            (false, 11_000),
+        ] {
             set_suspended(&mut status, suspended.then_some(("Suspended", "m")), now);
         }
         assert_eq!(status.suspended_time_in_ms, Some(4_000));

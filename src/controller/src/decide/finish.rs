@@ -49,7 +49,11 @@ fn stray_job(look: &Look<'_>) -> Option<Act> {
 pub fn succeed(look: &Look<'_>, report: Option<&RunReport>, end_ms: i64) -> Vec<Act> {
     let mut status = status::base(look);
     if let Some(job) = look.observed.job.present() {
-        status.compute_gateway_job_id.get_or_insert_default().export_job.clone_from(&job.uid);
+        status
+            .compute_gateway_job_id
+            .get_or_insert_default()
+            .export_job
+            .clone_from(&job.uid);
     }
     let written = report.and_then(|report| report.dataset_write).map_or(0, |(_, end)| end);
     status::succeed(&mut status, report, end_ms.max(written), look.now_ms());
@@ -83,7 +87,10 @@ pub fn fail(look: &Look<'_>, errors: Vec<ErrorRecord>) -> Vec<Act> {
     let main = errors.first().cloned().unwrap_or_default();
     status::fail(&mut status, errors, look.now_ms());
     let mut actions: Vec<Act> = status::write(look, status).into_iter().collect();
-    actions.push(Act::Publish(Notice::warning("Failed", format!("{}: {}", main.code, main.msg))));
+    actions.push(Act::Publish(Notice::warning(
+        "Failed",
+        format!("{}: {}", main.code, main.msg),
+    )));
     actions
 }
 

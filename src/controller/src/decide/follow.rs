@@ -22,7 +22,11 @@ pub fn follow(look: &Look<'_>, job: &JobFacts) -> Decision {
 }
 
 fn complete(look: &Look<'_>, job: &JobFacts, at_ms: i64) -> Decision {
-    let report = look.pods_of(job).into_iter().filter(|pod| pod.exit_code == Some(0)).find_map(|pod| pod.report.as_ref());
+    let report = look
+        .pods_of(job)
+        .into_iter()
+        .filter(|pod| pod.exit_code == Some(0))
+        .find_map(|pod| pod.report.as_ref());
     if report.is_none() && is_recent(look, at_ms) {
         return look.decision(Vec::new(), SHORTLY);
     }
@@ -56,7 +60,10 @@ fn failed(look: &Look<'_>, job: &JobFacts, at_ms: i64, said: &str) -> Decision {
 fn fatal_errors(pod: &PodFacts) -> Vec<ErrorRecord> {
     let errors = reported(pod);
     if errors.is_empty() {
-        return vec![status::error(code::INTERNAL, format!("{}, and did not say why", ending(pod)))];
+        return vec![status::error(
+            code::INTERNAL,
+            format!("{}, and did not say why", ending(pod)),
+        )];
     }
     errors
 }
@@ -71,7 +78,11 @@ fn exhausted(look: &Look<'_>, job: &JobFacts, last: Option<&PodFacts>, said: &st
     };
     let message = format!(
         "{} of the export failed, more than spec.execution.backoffLimit ({limit}) allows: {how}{hint}",
-        if job.failed == 1 { "a pod".to_owned() } else { format!("{} pods", job.failed) }
+        if job.failed == 1 {
+            "a pod".to_owned()
+        } else {
+            format!("{} pods", job.failed)
+        }
     );
     let mut errors = vec![status::error(code::BACKOFF_LIMIT_EXCEEDED, message)];
     errors.extend(last.map(reported).unwrap_or_default());
@@ -79,12 +90,18 @@ fn exhausted(look: &Look<'_>, job: &JobFacts, last: Option<&PodFacts>, said: &st
 }
 
 fn reported(pod: &PodFacts) -> Vec<ErrorRecord> {
-    pod.report.as_ref().map(|report| status::reported(&report.errors)).unwrap_or_default()
+    pod.report
+        .as_ref()
+        .map(|report| status::reported(&report.errors))
+        .unwrap_or_default()
 }
 
 fn ending(pod: &PodFacts) -> String {
     let code = pod.exit_code.unwrap_or_default();
-    let reason = pod.exit_reason.as_deref().filter(|reason| !matches!(*reason, "Error" | "Completed"));
+    let reason = pod
+        .exit_reason
+        .as_deref()
+        .filter(|reason| !matches!(*reason, "Error" | "Completed"));
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     format!("pod {} ended with exit code {code}{reason}", pod.name)
 }
@@ -115,7 +132,11 @@ fn at_work(look: &Look<'_>, job: &JobFacts) -> Decision {
 
 fn base(look: &Look<'_>, job: &JobFacts) -> ExportJobStatus {
     let mut status = status::base(look);
-    status.compute_gateway_job_id.get_or_insert_default().export_job.clone_from(&job.uid);
+    status
+        .compute_gateway_job_id
+        .get_or_insert_default()
+        .export_job
+        .clone_from(&job.uid);
     if !job.suspended {
         status.phase = Some(Phase::Processing);
     }
@@ -147,7 +168,11 @@ pub fn trouble(look: &Look<'_>, job: &JobFacts) -> Option<(Class, Trouble)> {
         return job.warning.clone().map(|warning| (Class::Placement, warning));
     }
     let pod = pods.into_iter().find(|pod| !pod.ended && !pod.deleting)?;
-    let class = if pod.scheduled { Class::Starting } else { Class::Placement };
+    let class = if pod.scheduled {
+        Class::Starting
+    } else {
+        Class::Placement
+    };
     pod.trouble.clone().map(|trouble| (class, trouble))
 }
 
@@ -190,9 +215,10 @@ fn suspension(look: &Look<'_>, job: &JobFacts) -> Option<Act> {
 fn news(look: &Look<'_>, said: &Progressing) -> Option<Notice> {
     let before = status::recorded(&look.status).map(|(before, _)| before.class);
     match said.class {
-        Class::Placement | Class::Starting if launch::is_news(look, said) => {
-            Some(Notice::warning("PodCannotStart", format!("{}: {}", said.reason, said.message)))
-        }
+        Class::Placement | Class::Starting if launch::is_news(look, said) => Some(Notice::warning(
+            "PodCannotStart",
+            format!("{}: {}", said.reason, said.message),
+        )),
         Class::Suspended if before != Some(Class::Suspended) => Some(Notice::normal("Suspended", said.message.clone())),
         Class::Working if before == Some(Class::Suspended) => Some(Notice::normal("Resumed", "pods may run")),
         Class::Working if look.status.phase != Some(Phase::Processing) => {

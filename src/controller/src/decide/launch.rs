@@ -22,10 +22,7 @@ struct Ready<'a> {
 /// Why a job cannot be launched.
 enum Obstacle {
     /// Another resource can put it right.
-    Wait {
-        reason: &'static str,
-        error: ErrorRecord,
-    },
+    Wait { reason: &'static str, error: ErrorRecord },
     /// Nothing can.
     Fail(ErrorRecord),
 }
@@ -69,10 +66,16 @@ fn prepare<'a>(look: &Look<'a>) -> Result<Ready<'a>, Obstacle> {
             Obstacle::Fail(record)
         }
     })?;
-    let found = (references.stores.get(&plan.store.name), references.datasets.get(&plan.destination.dataset));
+    let found = (
+        references.stores.get(&plan.store.name),
+        references.datasets.get(&plan.destination.dataset),
+    );
     let (Some(store), Some(dataset)) = found else {
         // A plan names only what it was built from.
-        return Err(Obstacle::Fail(status::error(code::INTERNAL, "the plan names a resource that does not exist")));
+        return Err(Obstacle::Fail(status::error(
+            code::INTERNAL,
+            "the plan names a resource that does not exist",
+        )));
     };
     check_volumes(look, store, dataset)?;
     Ok(Ready {
@@ -136,7 +139,10 @@ fn not_allowed(message: String) -> Obstacle {
 /// The plan and the Job, and before them what must not be lost: the finalizer, the ids.
 fn go(look: &Look<'_>, ready: &Ready<'_>) -> Decision {
     let (said, notice) = match &look.observed.refusal {
-        None => (Progressing::working("Launching", "the export's Job is being created"), None),
+        None => (
+            Progressing::working("Launching", "the export's Job is being created"),
+            None,
+        ),
         Some(refusal) if refusal.permanent => {
             let message = format!("the API server refused the export's Job: {}", refusal.message);
             return stop::fail(look, vec![status::error(code::JOB_REFUSED, message)]);
@@ -158,7 +164,10 @@ fn go(look: &Look<'_>, ready: &Ready<'_>) -> Decision {
     status::set_suspended(&mut status, None, look.now_ms());
     let mut actions = accept(look, status, &said);
     actions.extend(notice.filter(|_| is_news(look, &said)).map(Act::Publish));
-    actions.push(Act::ApplyPlan(Box::new(job::plan_config_map(look.export_job(), &ready.plan))));
+    actions.push(Act::ApplyPlan(Box::new(job::plan_config_map(
+        look.export_job(),
+        &ready.plan,
+    ))));
     let job = job::export(look.export_job(), ready.store, &ready.landing, look.settings);
     actions.push(Act::ApplyJob(Box::new(job)));
     look.decision(actions, LOOK_AGAIN)
@@ -172,7 +181,10 @@ fn wait(look: &Look<'_>, reason: &'static str, error: ErrorRecord) -> Decision {
     let has_deadline = look.left_ms().is_some();
     if !has_deadline && waited >= limit {
         let seconds = look.settings.reference_timeout.as_secs();
-        let message = format!("{}. The job has waited for {seconds} s, the operator's timeouts.referenceSeconds", error.msg);
+        let message = format!(
+            "{}. The job has waited for {seconds} s, the operator's timeouts.referenceSeconds",
+            error.msg
+        );
         return stop::fail(look, vec![status::error(&error.code, message)]);
     }
     let mut status = status::base(look);
@@ -195,8 +207,16 @@ fn wait(look: &Look<'_>, reason: &'static str, error: ErrorRecord) -> Decision {
 /// The job is held back by its author.
 fn hold(look: &Look<'_>) -> Decision {
     let mut status = status::base(look);
-    status::set_suspended(&mut status, Some(("Suspended", "spec.execution.suspend is true")), look.now_ms());
-    let said = Progressing::new(Class::Suspended, "Suspended", "the job waits until spec.execution.suspend is false");
+    status::set_suspended(
+        &mut status,
+        Some(("Suspended", "spec.execution.suspend is true")),
+        look.now_ms(),
+    );
+    let said = Progressing::new(
+        Class::Suspended,
+        "Suspended",
+        "the job waits until spec.execution.suspend is false",
+    );
     let actions = accept(look, status, &said);
     look.decision(actions, LOOK_AGAIN)
 }

@@ -60,7 +60,12 @@ pub fn fail(look: &Look<'_>, errors: Vec<ErrorRecord>) -> Decision {
         Stop::Soon if look.status.errors.is_empty() => {
             let mut status = status::base(look);
             status.errors = errors;
-            going(look, status, ("Aborting", "the job is being stopped".to_owned()), Vec::new())
+            going(
+                look,
+                status,
+                ("Aborting", "the job is being stopped".to_owned()),
+                Vec::new(),
+            )
         }
         Stop::Soon => look.decision(Vec::new(), SHORTLY),
         Stop::Over(Ending::Aborted) => {
@@ -94,9 +99,7 @@ pub fn cancel(look: &Look<'_>) -> Decision {
             return going(look, status, ("Cancelling", message), actions);
         }
         Stop::Soon => return look.decision(Vec::new(), SHORTLY),
-        Stop::Over(Ending::Aborted) => {
-            Notice::normal("Cancelled", format!("{} not committed", finish::batches(look)))
-        }
+        Stop::Over(Ending::Aborted) => Notice::normal("Cancelled", format!("{} not committed", finish::batches(look))),
         Stop::Over(Ending::Committed(..)) => finish::kept(look),
         Stop::Over(Ending::Abandoned(why)) => abandoned(look, &why),
     };
@@ -147,7 +150,10 @@ fn stop(look: &Look<'_>) -> Stop {
             None => return attend(look, abort, pods_are_gone || lasted >= limit / 2),
         },
         Some(_) if lasted < limit => {
-            return Stop::Going { actions: delete_job(look), message: "the clean-up is made anew".to_owned() };
+            return Stop::Going {
+                actions: delete_job(look),
+                message: "the clean-up is made anew".to_owned(),
+            };
         }
         None if lasted < limit => return begin(look, pods_are_gone),
         _ => {}
@@ -182,44 +188,85 @@ fn successful_report(look: &Look<'_>, job: &JobFacts) -> Option<RunReport> {
 /// No pod can be made any more, so that none can clean up.
 fn in_terminating_namespace(look: &Look<'_>, pods_are_gone: bool) -> Stop {
     if !pods_are_gone {
-        return Stop::Going { actions: delete_job(look), message: "pods are being stopped".to_owned() };
+        return Stop::Going {
+            actions: delete_job(look),
+            message: "pods are being stopped".to_owned(),
+        };
     }
     let abort = look.observed.abort_job.present();
-    if let Some(over) = abort.filter(|abort| abort.end != JobEnd::NotYet).and_then(|abort| followed(look, abort)) {
+    if let Some(over) = abort
+        .filter(|abort| abort.end != JobEnd::NotYet)
+        .and_then(|abort| followed(look, abort))
+    {
         return over;
     }
     if abort.is_some_and(|abort| !abort.pods_started) || look.status.phase == Some(Phase::New) {
         return Stop::Over(Ending::Aborted);
     }
-    Stop::Over(Ending::Abandoned("its namespace is being deleted, and no pod can be made in it".to_owned()))
+    Stop::Over(Ending::Abandoned(
+        "its namespace is being deleted, and no pod can be made in it".to_owned(),
+    ))
 }
 
 /// Stops the pods, and makes the clean-up, which waits until they are gone.
 fn begin(look: &Look<'_>, pods_are_gone: bool) -> Stop {
     let mut actions = delete_job(look);
-    let message = if pods_are_gone { "the batches are being aborted" } else { "pods are being stopped" };
+    let message = if pods_are_gone {
+        "the batches are being aborted"
+    } else {
+        "pods are being stopped"
+    };
     let landing = match landing(look) {
         Ok(landing) => landing,
         Err(why) if pods_are_gone => return Stop::Over(Ending::Abandoned(why)),
-        Err(_) => return Stop::Going { actions, message: message.to_owned() },
+        Err(_) => {
+            return Stop::Going {
+                actions,
+                message: message.to_owned(),
+            };
+        }
     };
-    if let Some(refusal) = look.observed.refusal.as_ref().filter(|refusal| refusal.permanent && pods_are_gone) {
-        return Stop::Over(Ending::Abandoned(format!("the API server refused its Job: {}", refusal.message)));
+    if let Some(refusal) = look
+        .observed
+        .refusal
+        .as_ref()
+        .filter(|refusal| refusal.permanent && pods_are_gone)
+    {
+        return Stop::Over(Ending::Abandoned(format!(
+            "the API server refused its Job: {}",
+            refusal.message
+        )));
     }
     if look.observed.job.present().is_none() {
         actions.push(confirm_no_job(look));
     }
-    let abort = job::abort(look.export_job(), &landing, pods_started(look), !pods_are_gone, look.settings);
+    let abort = job::abort(
+        look.export_job(),
+        &landing,
+        pods_started(look),
+        !pods_are_gone,
+        look.settings,
+    );
     actions.push(Act::ApplyAbortJob(Box::new(abort)));
-    let refused = look.observed.refusal.as_ref().map(|refusal| format!(": {}", refusal.message));
-    Stop::Going { actions, message: format!("{message}{}", refused.unwrap_or_default()) }
+    let refused = look
+        .observed
+        .refusal
+        .as_ref()
+        .map(|refusal| format!(": {}", refusal.message));
+    Stop::Going {
+        actions,
+        message: format!("{message}{}", refused.unwrap_or_default()),
+    }
 }
 
 /// Lets the clean-up run once the pods are gone.
 fn attend(look: &Look<'_>, abort: &JobFacts, may_run: bool) -> Stop {
     let mut actions = delete_job(look);
     if !may_run {
-        return Stop::Going { actions, message: "pods are being stopped".to_owned() };
+        return Stop::Going {
+            actions,
+            message: "pods are being stopped".to_owned(),
+        };
     }
     if abort.suspended {
         if look.observed.job.present().is_none() {
@@ -236,7 +283,10 @@ fn attend(look: &Look<'_>, abort: &JobFacts, may_run: bool) -> Stop {
     if pods_never_started && look.now_ms() - started_ms(abort) >= NOTHING_TO_CLEAN_MS && !why.is_empty() {
         return Stop::Over(Ending::Aborted);
     }
-    Stop::Going { actions, message: format!("the batches are being aborted{why}") }
+    Stop::Going {
+        actions,
+        message: format!("the batches are being aborted{why}"),
+    }
 }
 
 fn started_ms(job: &JobFacts) -> i64 {
@@ -285,7 +335,9 @@ fn hindrance(look: &Look<'_>) -> Option<String> {
 
 /// Whether a pod of the export may have written something. Once its Job is gone this is not known.
 fn pods_started(look: &Look<'_>) -> bool {
-    let Some(job) = look.observed.job.present() else { return true };
+    let Some(job) = look.observed.job.present() else {
+        return true;
+    };
     job.failed > 0 || look.observed.progress.is_some() || look.pods_of(job).iter().any(|pod| pod.started)
 }
 
@@ -297,13 +349,19 @@ fn landing(look: &Look<'_>) -> Result<Landing, String> {
     let landing = told.or_else(|| dataset.map(Landing::of));
     let landing = landing.ok_or_else(|| format!("Dataset {name:?} does not exist any more"))?;
     match landing.volume.as_ref().and_then(|volume| forbidden_path(look, volume)) {
-        Some(path) => Err(format!("Dataset {name:?} is on hostPath {path:?}, which the operator does not allow")),
+        Some(path) => Err(format!(
+            "Dataset {name:?} is on hostPath {path:?}, which the operator does not allow"
+        )),
         None => Ok(landing),
     }
 }
 
 fn delete_job(look: &Look<'_>) -> Vec<Act> {
-    let running = look.observed.job.present().filter(|job| !job.deleting && job.end == JobEnd::NotYet);
+    let running = look
+        .observed
+        .job
+        .present()
+        .filter(|job| !job.deleting && job.end == JobEnd::NotYet);
     let delete = running.map(|job| Act::DeleteJob {
         name: job_name(&look.export_job().name_any(), &look.uid),
         uid: job.uid.clone(),
@@ -328,7 +386,9 @@ fn unfinished_abort(look: &Look<'_>) -> Option<Act> {
 
 fn abandoned(look: &Look<'_>, why: &str) -> Notice {
     let dataset = &look.export_job().spec.destination.dataset_id;
-    let location = landing(look).map(|landing| format!(" at {}", landing.location)).unwrap_or_default();
+    let location = landing(look)
+        .map(|landing| format!(" at {}", landing.location))
+        .unwrap_or_default();
     Notice::warning(
         "CleanUpAbandoned",
         format!(

@@ -298,7 +298,7 @@ fn images_go_by_digest_where_one_is_given() {
     assert!(container["env"].as_array().unwrap().contains(
         &json!({"name": "EXPORTJOB_EXPORTER_IMAGE", "value": "registry.example/exporter:4.5.6"})
     ));
-    assert_eq!(the(&objects, "Pod")["spec"]["containers"][0]["image"], "exportjob-toolbox:1.2.3");
+    assert_eq!(the(&objects, "Pod")["spec"]["containers"][0]["image"], format!("exportjob-controller@{digest}"));
 }
 
 #[test]

@@ -244,7 +244,7 @@ pub struct ComputeGatewayJobId {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
-    /// For people: `37%`, or what it waits for.
+    /// Share of the rows that are read, for people: `37%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
     /// Rows read from the store's tables so far.

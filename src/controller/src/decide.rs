@@ -118,13 +118,25 @@ impl<'a> Look<'a> {
         self.execution().suspend == Some(true)
     }
 
-    /// Whether there is, or may once have been, a Job of it.
+    /// UID of its Job, once one has been seen.
+    fn known_job(&self) -> Option<&str> {
+        let job = self.status.compute_gateway_job_id.as_ref()?;
+        Some(job.export_job.as_str()).filter(|uid| !uid.is_empty())
+    }
+
+    /// Whether the status says that a Job is made: the merge policy is written before that.
+    fn is_to_launch(&self) -> bool {
+        self.status.merge_policy.is_some()
+    }
+
+    /// Whether there is, or may once have been, a Job of it. One that was made and is gone again before anybody saw it
+    /// has left no trace but the intention, unless the API server refuses to take it.
     fn was_launched(&self) -> bool {
-        let job = self.status.compute_gateway_job_id.as_ref();
         matches!(self.status.phase, Some(Phase::Processing | Phase::Cancelling))
-            || job.is_some_and(|job| !job.export_job.is_empty())
+            || self.known_job().is_some()
             || self.observed.job.present().is_some()
             || self.observed.abort_job.present().is_some()
+            || (self.is_to_launch() && self.observed.refusal.is_none())
     }
 
     /// Pods of a Job, newest first.

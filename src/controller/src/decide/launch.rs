@@ -85,6 +85,15 @@ fn prepare<'a>(look: &Look<'a>) -> Result<Ready<'a>, Obstacle> {
     })
 }
 
+/// The plan once more, if it can be made: somebody may have removed it.
+pub fn plan(look: &Look<'_>) -> Option<Act> {
+    let ready = prepare(look).ok()?;
+    Some(Act::ApplyPlan(Box::new(job::plan_config_map(
+        look.export_job(),
+        &ready.plan,
+    ))))
+}
+
 fn check_image(look: &Look<'_>) -> Result<(), Obstacle> {
     match look.execution().image {
         Some(image) if !look.settings.allows_image(&image) => Err(not_allowed(format!(

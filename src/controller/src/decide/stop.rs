@@ -2,13 +2,13 @@
 //! its batches off in the dataset's log. Of a commit and the abort exactly one wins; who it was decides how the job ends.
 
 use exportjob_api::{ErrorRecord, ExportJobStatus, Phase};
-use exportjob_plan::{Outcome, RunReport, abort_job_name, job_name};
+use exportjob_plan::{Outcome, RunReport, abort_job_name, code, job_name};
 use kube::ResourceExt as _;
 
 use super::{
     LOOK_AGAIN, Look, SHORTLY, duration, finish,
     follow::{is_recent, trouble},
-    launch::forbidden_path,
+    launch::{self, forbidden_path},
     whole_ms,
 };
 use crate::{
@@ -19,8 +19,8 @@ use crate::{
     status::{self, Class, Progressing},
 };
 
-/// A clean-up that cannot start is given up after this time if no export pod has ever started: there is nothing to clean
-/// up.
+/// A clean-up that cannot start is given up after this time if no export pod was seen to start: there is hardly anything
+/// to clean up.
 const NOTHING_TO_CLEAN_MS: i64 = 10_000;
 
 /// How a stop stands.
@@ -35,7 +35,7 @@ enum Stop {
 
 /// How a stop ended.
 enum Ending {
-    /// The batches are aborted, or no pod has ever started.
+    /// The batches are aborted.
     Aborted,
     /// The batches had been committed at that time.
     Committed(Option<Box<RunReport>>, i64),
@@ -77,8 +77,10 @@ pub fn fail(look: &Look<'_>, errors: Vec<ErrorRecord>) -> Decision {
             look.decision(finish::succeed(look, report.as_deref(), at_ms), LOOK_AGAIN)
         }
         Stop::Over(Ending::Abandoned(why)) => {
-            let mut actions = finish::fail(look, errors);
-            actions.push(Act::Publish(abandoned(look, &why)));
+            let notice = abandoned(look, &why);
+            let left_behind = status::error(code::CLEAN_UP_ABANDONED, notice.message.clone());
+            let mut actions = finish::fail(look, [errors, vec![left_behind]].concat());
+            actions.push(Act::Publish(notice));
             actions.extend(unfinished_abort(look));
             look.decision(actions, LOOK_AGAIN)
         }
@@ -200,9 +202,6 @@ fn in_terminating_namespace(look: &Look<'_>, pods_are_gone: bool) -> Stop {
     {
         return over;
     }
-    if abort.is_some_and(|abort| !abort.pods_started) || look.status.phase == Some(Phase::New) {
-        return Stop::Over(Ending::Aborted);
-    }
     Stop::Over(Ending::Abandoned(
         "its namespace is being deleted, and no pod can be made in it".to_owned(),
     ))
@@ -240,6 +239,9 @@ fn begin(look: &Look<'_>, pods_are_gone: bool) -> Stop {
     if look.observed.job.present().is_none() {
         actions.push(confirm_no_job(look));
     }
+    if pods_are_gone {
+        actions.extend(launch::plan(look));
+    }
     let abort = job::abort(
         look.export_job(),
         &landing,
@@ -272,6 +274,7 @@ fn attend(look: &Look<'_>, abort: &JobFacts, may_run: bool) -> Stop {
         if look.observed.job.present().is_none() {
             actions.push(confirm_no_job(look));
         }
+        actions.extend(launch::plan(look));
         actions.push(Act::SetJobSuspend {
             name: abort_job_name(&look.export_job().name_any(), &look.uid),
             uid: abort.uid.clone(),
@@ -281,7 +284,9 @@ fn attend(look: &Look<'_>, abort: &JobFacts, may_run: bool) -> Stop {
     let why = hindrance(look).map(|why| format!(": {why}")).unwrap_or_default();
     let pods_never_started = !abort.pods_started && !abort.suspended;
     if pods_never_started && look.now_ms() - started_ms(abort) >= NOTHING_TO_CLEAN_MS && !why.is_empty() {
-        return Stop::Over(Ending::Aborted);
+        return Stop::Over(Ending::Abandoned(format!(
+            "no pod of the export was seen to start, and that of the clean-up cannot{why}"
+        )));
     }
     Stop::Going {
         actions,
@@ -315,9 +320,6 @@ fn followed(look: &Look<'_>, abort: &JobFacts) -> Option<Stop> {
             let said = pods.iter().find_map(|pod| pod.report.as_ref()?.errors.first());
             if said.is_none() && is_recent(look, *at_ms) {
                 return Some(Stop::Soon);
-            }
-            if !abort.pods_started {
-                return Some(Stop::Over(Ending::Aborted));
             }
             let why = said.map_or_else(|| message.clone(), |said| format!("{}: {}", said.code, said.msg));
             Some(Stop::Over(Ending::Abandoned(format!("it failed: {why}"))))

@@ -5,4 +5,5 @@ mod ends;
 mod fixture;
 mod follows;
 mod launches;
+mod model;
 mod stops;

@@ -91,7 +91,7 @@ fn a_users_error_is_remembered_then_the_batches_are_aborted_then_the_job_has_fai
     let decision = failed.decide();
     assert_eq!(
         kinds(&decision),
-        ["status PROCESSING", "abort job"],
+        ["status PROCESSING", "plan", "abort job"],
         "the pods are kept for their logs"
     );
     let status = written(&decision);

@@ -47,7 +47,7 @@ fn a_deleted_job_stops_its_pods_then_aborts_then_goes() {
     let decision = gone.decide();
     assert_eq!(
         kinds(&decision),
-        ["status CANCELLING", "confirm no job", "resume abort job"]
+        ["status CANCELLING", "confirm no job", "plan", "resume abort job"]
     );
     let aborting = gone.after(&decision).with_abort_job(|job| job.suspended = false);
     assert_eq!(kinds(&aborting.decide()), NOTHING);
@@ -176,7 +176,7 @@ fn pods_that_do_not_go_cannot_hold_the_abort_for_ever() {
     assert_eq!(kinds(&stopping.clone().at(309).decide()), NOTHING);
     assert_eq!(
         kinds(&stopping.at(310).decide()),
-        ["status CANCELLING", "resume abort job"]
+        ["status CANCELLING", "plan", "resume abort job"]
     );
 }
 
@@ -239,7 +239,7 @@ fn a_clean_up_that_takes_too_long_is_given_up() {
 }
 
 #[test]
-fn a_job_none_of_whose_pods_ever_started_is_not_held_by_a_clean_up_that_cannot_start() {
+fn a_job_none_of_whose_pods_was_seen_to_start_is_not_held_by_a_clean_up_that_cannot_start() {
     let pending = situation()
         .processing()
         .with_pod(stuck(JOB_UID, false, "Unschedulable", "0/1 nodes"))
@@ -260,7 +260,7 @@ fn a_job_none_of_whose_pods_ever_started_is_not_held_by_a_clean_up_that_cannot_s
     assert_eq!(kinds(&aborting.clone().at(10).decide()), NOTHING);
     assert_eq!(
         kinds(&aborting.at(11).decide()),
-        ["event Cancelled", "remove finalizer"]
+        ["event CleanUpAbandoned", "remove finalizer"]
     );
 }
 
@@ -279,7 +279,7 @@ fn a_clean_up_whose_report_was_lost_is_made_anew() {
     gone.observed.abort_job = crate::observed::ChildJob::Absent;
     assert_eq!(
         kinds(&gone.decide()),
-        ["status CANCELLING", "confirm no job", "abort job"]
+        ["status CANCELLING", "confirm no job", "plan", "abort job"]
     );
 }
 
@@ -317,12 +317,15 @@ fn a_clean_up_that_a_quota_keeps_out_is_tried_until_the_time_is_over() {
         message: "exceeded quota".to_owned(),
     });
     let decision = stopping.decide();
-    assert_eq!(kinds(&decision), ["status CANCELLING", "confirm no job", "abort job"]);
+    assert_eq!(
+        kinds(&decision),
+        ["status CANCELLING", "confirm no job", "plan", "abort job"]
+    );
     assert!(condition(&written(&decision), "Progressing").contains("exceeded quota"));
     let stopping = stopping.after(&decision);
     assert_eq!(
         kinds(&stopping.decide()),
-        ["confirm current", "confirm no job", "abort job"]
+        ["confirm current", "confirm no job", "plan", "abort job"]
     );
     let decision = stopping.at(610).decide();
     assert!(event(&decision, "CleanUpAbandoned").contains("exceeded quota"));

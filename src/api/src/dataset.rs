@@ -23,11 +23,7 @@ pub const DEFAULT_DATASET_MOUNT: &str = "/datasets";
     doc = "A Dataset is the table that export jobs write batches to.",
     printcolumn(name = "Location", type_ = "string", json_path = ".spec.location"),
     printcolumn(name = "Format", type_ = "string", json_path = ".spec.format"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DatasetSpec {
@@ -57,9 +53,7 @@ pub struct DatasetSpec {
 impl DatasetSpec {
     /// Where the volume is mounted.
     pub fn mount_path(&self) -> &str {
-        self.volume_mount_path
-            .as_deref()
-            .unwrap_or(DEFAULT_DATASET_MOUNT)
+        self.volume_mount_path.as_deref().unwrap_or(DEFAULT_DATASET_MOUNT)
     }
 }
 

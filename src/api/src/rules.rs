@@ -22,8 +22,7 @@ pub const TIME_LENGTH: u32 = 64;
 /// Rule for an absolute path in its shortest form.
 pub const IS_PATH: &str = "self.matches('^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+/?$')";
 /// What [`IS_PATH`] asks for.
-pub const PATH_MESSAGE: &str =
-    "must be an absolute path such as /store, of letters, digits, '.', '_' and '-'";
+pub const PATH_MESSAGE: &str = "must be an absolute path such as /store, of letters, digits, '.', '_' and '-'";
 /// Rule for a path at which a volume is mounted: nothing that the image or the operator has put into the pod may be
 /// hidden, or else a volume could bring a program of its own.
 pub const IS_NO_SYSTEM_FOLDER: &str =

@@ -1,4 +1,6 @@
 //! `ExportJob.status`: the read-only part of the API's response, and Kubernetes conditions.
+// The names are the API's.
+#![allow(clippy::struct_field_names)]
 
 use std::collections::BTreeMap;
 
@@ -183,11 +185,7 @@ pub struct Metrics {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile_export_time: Option<TimeSpan>,
     /// Writing to the dataset, the commit included.
-    #[serde(
-        default,
-        rename = "aCPDatasetWriteTime",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "aCPDatasetWriteTime", skip_serializing_if = "Option::is_none")]
     pub dataset_write_time: Option<TimeSpan>,
     /// Profiles written, over all batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,6 @@
 //! Command line and environment.
+// Comments on fields are texts of the help.
+#![allow(clippy::doc_markdown)]
 
 use std::{ffi::OsString, net::SocketAddr};
 

@@ -333,8 +333,8 @@ mod tests {
         let election = a.state();
         let last = Instant::now();
         memory.set_down(true);
-        let lost = a.hold().await;
-        assert!(matches!(lost, Lost::NotRenewed { .. }), "{lost}");
+        let ended = a.hold().await;
+        assert!(matches!(ended, Lost::NotRenewed { .. }), "{ended}");
         assert!(last.elapsed() <= RENEW_WITHIN);
         assert!(RENEW_WITHIN < DURATION);
         assert!(!election.borrow().leading);

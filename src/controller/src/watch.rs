@@ -94,8 +94,8 @@ fn lists_cannot_stream(error: &watcher::Error) -> bool {
     };
     match error {
         watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::InitialListFailed(kube::Error::Api(status)) => refused(status),
-        watcher::Error::WatchError(status) => refused(status),
+        | watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => refused(status),
         _ => false,
     }
 }

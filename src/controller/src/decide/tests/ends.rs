@@ -182,7 +182,7 @@ fn a_finished_job_is_left_alone_until_its_time_has_run_out_however_it_ended() {
         (kinds(&succeeded.decide()), pause(&succeeded.decide())),
         (Vec::new(), None)
     );
-    let failed = situation_of(json!({"evaluationInfo": {"segmentation": true}}))
+    let failed = situation_of(&json!({"evaluationInfo": {"segmentation": true}}))
         .at(20)
         .decided();
     for over in [succeeded, failed] {
@@ -194,7 +194,7 @@ fn a_finished_job_is_left_alone_until_its_time_has_run_out_however_it_ended() {
 
 #[test]
 fn a_job_that_runs_for_a_failed_export_job_is_stopped() {
-    let failed = situation_of(json!({"evaluationInfo": {"segmentation": true}}))
+    let failed = situation_of(&json!({"evaluationInfo": {"segmentation": true}}))
         .decided()
         .with_job(|_| ());
     assert_eq!(kinds(&failed.decide()), ["delete job"]);

@@ -44,11 +44,11 @@ pub struct Situation {
 }
 
 pub fn situation() -> Situation {
-    situation_of(json!({}))
+    situation_of(&json!({}))
 }
 
 /// With these fields of the spec in place of its own.
-pub fn situation_of(change: Value) -> Situation {
+pub fn situation_of(change: &Value) -> Situation {
     let mut spec = json!({"destination": {"datasetId": "d"}, "schema": {"name": "_xdm.context.profile"}});
     for (key, value) in change.as_object().unwrap() {
         spec[key] = value.clone();

@@ -42,7 +42,7 @@ fn what_must_not_be_lost_is_written_before_anything_runs() {
 
 #[test]
 fn a_batch_for_each_segment_is_assigned_in_the_listed_order() {
-    let decision = situation_of(json!({
+    let decision = situation_of(&json!({
         "filter": {"segments": [{"segmentId": "b"}, {"segmentId": "a", "segmentNs": "Web", "status": ["exited"]}]},
         "destination": {"datasetId": "d", "segmentPerBatch": true},
     }))
@@ -128,7 +128,7 @@ fn waiting_for_references_ends_by_the_operators_setting_or_by_the_jobs_deadline(
 
 #[test]
 fn what_this_version_does_not_do_fails_at_once() {
-    let decision = situation_of(json!({"evaluationInfo": {"segmentation": true}})).decide();
+    let decision = situation_of(&json!({"evaluationInfo": {"segmentation": true}})).decide();
     assert_eq!(kinds(&decision), ["status FAILED", "event Failed"]);
     let status = written(&decision);
     assert_eq!(outcome(&status).1[0].0, code::UNSUPPORTED);

@@ -204,7 +204,7 @@ impl World {
     /// Does a write as the API server would; false: what was observed is outdated.
     fn apply(&mut self, act: &Act, version: &mut u64) -> bool {
         match act {
-            Act::LeaseId => true,
+            Act::LeaseId | Act::Publish(_) => true,
             Act::ConfirmCurrent => self.current(*version).is_some(),
             Act::ConfirmNoJob { .. } => self.export.is_none(),
             Act::AddFinalizer => self.write(version, |job| job.finalizer = true),
@@ -233,7 +233,6 @@ impl World {
                 self.child(name, uid, |child| child.facts.deleting = true);
                 true
             }
-            Act::Publish(_) => true,
             Act::DeleteExportJob { .. } => unreachable!("no job here has a time to live"),
         }
     }

@@ -4,10 +4,8 @@ mod register;
 mod writer;
 
 use exportjob_api::ExportJob;
-use kube::{
-    Resource,
-    runtime::events::{Event, EventType},
-};
+use kube::Resource;
+use kube_runtime::events::{Event, EventType};
 use thiserror::Error;
 use tracing::warn;
 

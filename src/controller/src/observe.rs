@@ -8,7 +8,8 @@ use k8s_openapi::{
     api::core::v1::{self, Namespace, Pod},
     jiff::Timestamp,
 };
-use kube::{Api, Client, Resource, ResourceExt, runtime::reflector::Store};
+use kube::{Api, Client, Resource, ResourceExt};
+use kube_runtime::reflector::Store;
 
 use crate::{
     context::Context,
@@ -193,7 +194,7 @@ fn failed_read(kind: &'static str, name: &str, source: kube::Error) -> Reconcile
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use kube::runtime::{reflector, watcher};
+    use kube_runtime::{reflector, watcher};
     use serde_json::json;
 
     use super::*;

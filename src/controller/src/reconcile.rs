@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use exportjob_api::ExportJob;
-use kube::{ResourceExt, runtime::controller::Action};
+use kube::ResourceExt;
+use kube_runtime::controller::Action;
 use rand::Rng as _;
 use tokio::time::Instant;
 use tracing::{Instrument as _, debug, info, info_span, warn};

@@ -15,14 +15,12 @@ use futures::{
     stream,
 };
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::ConfigMap};
-use kube::{
-    Api, Client,
-    runtime::{
-        Config, Controller,
-        controller::Error as ControllerError,
-        events::{Recorder, Reporter},
-        watcher,
-    },
+use kube::{Api, Client};
+use kube_runtime::{
+    Config, Controller,
+    controller::Error as ControllerError,
+    events::{Recorder, Reporter},
+    watcher,
 };
 use rand::Rng as _;
 use thiserror::Error;

@@ -11,12 +11,10 @@ use std::{
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Event, ObjectReference};
-use kube::{
-    Api,
-    runtime::{
-        WatchStreamExt as _,
-        watcher::{self, watcher},
-    },
+use kube::Api;
+use kube_runtime::{
+    WatchStreamExt as _,
+    watcher::{self, watcher},
 };
 use tokio::time::Instant;
 use tracing::warn;

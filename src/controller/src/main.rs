@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
 }
 
 async fn ask(args: ReadyArgs) -> ExitCode {
-    match ready::ask(args.url).await {
+    match ready::ask(&args.url).await {
         Ok(said) => {
             println!("{said}");
             ExitCode::SUCCESS

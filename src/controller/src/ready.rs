@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use hyper::Uri;
 use thiserror::Error;
+use tokio::time::{Instant, sleep};
 
 use crate::http::{GetError, Getter};
 
-/// Longest wait for the answer.
-const WITHIN: Duration = Duration::from_secs(10);
+/// Longest wait for one answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Longest wait for a good answer: a controller that was just installed or upgraded takes a moment.
+const READY_WITHIN: Duration = Duration::from_mins(1);
+/// Pause between two questions.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a controller does not count as ready.
 #[derive(Debug, Error)]
@@ -34,9 +39,21 @@ pub enum ReadyError {
     },
 }
 
-/// What the controller at `url` says when it is ready.
-pub async fn ask(url: Uri) -> Result<String, ReadyError> {
-    let (status, said) = match Getter::new(WITHIN).get(url.clone()).await {
+/// What the controller at `url` says when it is ready. It is asked again for a minute.
+pub async fn ask(url: &Uri) -> Result<String, ReadyError> {
+    let getter = Getter::new(ANSWER_WITHIN);
+    let started = Instant::now();
+    loop {
+        match ask_once(&getter, url).await {
+            Err(_) if started.elapsed() < READY_WITHIN => sleep(PAUSE).await,
+            answer => return answer,
+        }
+    }
+}
+
+async fn ask_once(getter: &Getter, url: &Uri) -> Result<String, ReadyError> {
+    let url = url.clone();
+    let (status, said) = match getter.get(url.clone()).await {
         Ok(answer) => answer,
         Err(source) => return Err(ReadyError::Silent { url, source }),
     };
@@ -66,14 +83,16 @@ mod tests {
             get(|| async { (StatusCode::SERVICE_UNAVAILABLE, "the caches are being filled\n") }),
         );
         tokio::spawn(async move { axum::serve(listener, router).await });
+        let getter = Getter::new(ANSWER_WITHIN);
         let url = |path: &str| format!("http://{address}/{path}").parse::<Uri>().unwrap();
-        assert_eq!(ask(url("ready")).await.unwrap(), "ready");
-        let said = ask(url("not")).await.unwrap_err().to_string();
+        assert_eq!(ask(&url("ready")).await.unwrap(), "ready");
+        let said = ask_once(&getter, &url("not")).await.unwrap_err().to_string();
         assert!(
             said.contains("503") && said.ends_with("the caches are being filled"),
             "{said}"
         );
-        let said = ask("http://127.0.0.1:1/ready".parse().unwrap())
+        let nobody = "http://127.0.0.1:1/ready".parse::<Uri>().unwrap();
+        let said = ask_once(&getter, &nobody)
             .await
             .unwrap_err()
             .to_string();

@@ -394,7 +394,7 @@ fn abandoned(look: &Look<'_>, why: &str) -> Notice {
     Notice::warning(
         "CleanUpAbandoned",
         format!(
-            "{} perhaps not aborted in Dataset {dataset:?}{location}, and files of theirs may be left behind under _batchId=…: {why}",
+            "{} perhaps not aborted in Dataset {dataset:?}{location}, and files may be left behind in its folders _batchId=…: {why}",
             finish::batches(look)
         ),
     )

@@ -31,7 +31,9 @@ fn pages() -> Vec<PathBuf> {
         }
     }
     let root = repository();
-    let mut found: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root.join(name)).into();
+    let mut found: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+        .map(|name| root.join(name))
+        .into();
     for folder in ["docs", "examples", "tests", "charts"] {
         collect(&root.join(folder), &mut found);
     }
@@ -69,7 +71,9 @@ fn anchors(page: &str) -> BTreeSet<String> {
     headings
         .map(|line| {
             let title = line.trim_start_matches('#').trim().to_lowercase();
-            let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            let kept = title
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
             kept.map(|c| if c == ' ' { '-' } else { c }).collect()
         })
         .collect()
@@ -85,7 +89,11 @@ fn no_link_is_broken() {
                 continue;
             }
             let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
-            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            let target = if file.is_empty() {
+                page.clone()
+            } else {
+                page.parent().unwrap().join(file)
+            };
             let found = target.exists()
                 && (anchor.is_empty() || fs::read_to_string(&target).is_ok_and(|text| anchors(&text).contains(anchor)));
             if !found {
@@ -101,7 +109,10 @@ fn the_reference_of_the_resources_is_that_of_the_types() {
     for crd in crds() {
         let name = format!("docs/reference/{}.md", crd.spec.names.singular.clone().unwrap());
         let generated = render::page(&serde_json::to_value(&crd).unwrap());
-        assert!(read(&name) == generated, "{name} is not what the types say: run `make docs`");
+        assert!(
+            read(&name) == generated,
+            "{name} is not what the types say: run `make docs`"
+        );
     }
 }
 
@@ -109,15 +120,25 @@ fn the_reference_of_the_resources_is_that_of_the_types() {
 fn every_error_code_is_explained() {
     let page = read("docs/reference/exit-codes-and-errors.md");
     let codes = read("src/plan/src/code.rs");
-    let declared: BTreeSet<&str> =
-        codes.lines().filter_map(|line| line.strip_prefix("pub const ")?.split('"').nth(1)).collect();
+    let declared: BTreeSet<&str> = codes
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub const ")?.split('"').nth(1))
+        .collect();
     assert!(!declared.is_empty());
     for code in &declared {
-        assert!(page.contains(&format!("| `{code}` |")), "docs/reference/exit-codes-and-errors.md does not explain {code}");
+        assert!(
+            page.contains(&format!("| `{code}` |")),
+            "docs/reference/exit-codes-and-errors.md does not explain {code}"
+        );
     }
-    let explained = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let explained = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     for code in explained.filter(|code| code.chars().all(|c| c.is_ascii_uppercase() || c == '_')) {
-        assert!(declared.contains(code), "docs/reference/exit-codes-and-errors.md explains {code}, which there is not");
+        assert!(
+            declared.contains(code),
+            "docs/reference/exit-codes-and-errors.md explains {code}, which there is not"
+        );
     }
 }
 
@@ -125,10 +146,16 @@ fn every_error_code_is_explained() {
 fn every_metric_is_explained() {
     let page = read("docs/reference/metrics.md");
     let source = read("src/controller/src/metrics.rs");
-    let registered = source.split("registry.register").skip(1).filter_map(|call| call.split('"').nth(1));
+    let registered = source
+        .split("registry.register")
+        .skip(1)
+        .filter_map(|call| call.split('"').nth(1));
     let mut count = 0;
     for name in registered.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')) {
-        assert!(page.contains(&format!("exportjob_{name}")), "docs/reference/metrics.md does not explain {name}");
+        assert!(
+            page.contains(&format!("exportjob_{name}")),
+            "docs/reference/metrics.md does not explain {name}"
+        );
         count += 1;
     }
     assert!(count > 5, "found {count} metrics in the source");
@@ -139,8 +166,13 @@ fn every_setting_of_the_controller_is_explained() {
     let page = read("docs/reference/cli.md");
     for file in ["args.rs", "settings.rs"] {
         for line in read(&format!("src/controller/src/{file}")).lines() {
-            let Some(variable) = line.split("env = \"").nth(1).and_then(|rest| rest.split('"').next()) else { continue };
-            assert!(page.contains(variable), "docs/reference/cli.md does not explain {variable}");
+            let Some(variable) = line.split("env = \"").nth(1).and_then(|rest| rest.split('"').next()) else {
+                continue;
+            };
+            assert!(
+                page.contains(variable),
+                "docs/reference/cli.md does not explain {variable}"
+            );
         }
     }
 }

@@ -45,7 +45,12 @@ fn rules(object: &Value) -> &Vec<Value> {
 }
 
 fn texts(value: &Value) -> BTreeSet<&str> {
-    value.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|text| text.as_str().unwrap())
+        .collect()
 }
 
 fn roles(objects: &[Value]) -> Vec<&Value> {
@@ -58,7 +63,9 @@ fn pods(objects: &[Value]) -> Vec<(String, &Value, &Value)> {
         let template = &object["spec"]["template"];
         (title(object), &template["metadata"], &template["spec"])
     });
-    let bare = of_kind(objects, "Pod").into_iter().map(|object| (title(object), &object["metadata"], &object["spec"]));
+    let bare = of_kind(objects, "Pod")
+        .into_iter()
+        .map(|object| (title(object), &object["metadata"], &object["spec"]));
     deployments.chain(bare).collect()
 }
 
@@ -70,7 +77,11 @@ fn helm_lint_has_nothing_to_say() {
         arguments.extend(values.iter().flat_map(|value| ["--set", value]));
         let finished = helm(&arguments);
         assert!(finished.code == Some(0), "{values:?}\n{}", finished.everything());
-        assert!(!finished.everything().contains("[WARNING]"), "{}", finished.everything());
+        assert!(
+            !finished.everything().contains("[WARNING]"),
+            "{}",
+            finished.everything()
+        );
     }
 }
 
@@ -79,18 +90,28 @@ fn a_namespaced_install_has_no_cluster_wide_rights() {
     let objects = render(&[EVERYTHING, NAMESPACED].concat());
     for object in &objects {
         let kind = object["kind"].as_str().unwrap();
-        assert!(!matches!(kind, "ClusterRole" | "ClusterRoleBinding"), "{}", title(object));
+        assert!(
+            !matches!(kind, "ClusterRole" | "ClusterRoleBinding"),
+            "{}",
+            title(object)
+        );
         assert!(
             kind == "CustomResourceDefinition" || object["metadata"]["namespace"].is_string(),
             "{} is not in a namespace",
             title(object)
         );
     }
-    let places: BTreeSet<&str> =
-        of_kind(&objects, "RoleBinding").iter().map(|role| role["metadata"]["namespace"].as_str().unwrap()).collect();
+    let places: BTreeSet<&str> = of_kind(&objects, "RoleBinding")
+        .iter()
+        .map(|role| role["metadata"]["namespace"].as_str().unwrap())
+        .collect();
     assert_eq!(places, BTreeSet::from(["crm", "shop", NAMESPACE]));
     let environment = &the(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"];
-    let watched = environment.as_array().unwrap().iter().find(|one| one["name"] == "EXPORTJOB_WATCH_NAMESPACES");
+    let watched = environment
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["name"] == "EXPORTJOB_WATCH_NAMESPACES");
     assert_eq!(watched.unwrap()["value"], "crm,shop");
 }
 
@@ -100,9 +121,9 @@ fn the_rights_in_a_namespace_are_the_same_in_both_kinds_of_install() {
     let namespaced = render(NAMESPACED);
     let wide = rules(the(&cluster, "ClusterRole"));
     for namespace in ["crm", "shop"] {
-        let role = of_kind(&namespaced, "Role")
-            .into_iter()
-            .find(|role| role["metadata"]["namespace"] == namespace && role["metadata"]["name"] == "release-name-exportjob-operator");
+        let role = of_kind(&namespaced, "Role").into_iter().find(|role| {
+            role["metadata"]["namespace"] == namespace && role["metadata"]["name"] == "release-name-exportjob-operator"
+        });
         assert_eq!(rules(role.unwrap()), wide, "{namespace}");
     }
 }
@@ -110,8 +131,16 @@ fn the_rights_in_a_namespace_are_the_same_in_both_kinds_of_install() {
 #[test]
 fn no_rule_is_wider_than_what_the_controller_does() {
     let forbidden_verbs = ["*", "deletecollection", "escalate", "bind", "impersonate"];
-    let forbidden_resources =
-        ["*", "secrets", "pods/exec", "pods/log", "pods/attach", "pods/ephemeralcontainers", "nodes", "serviceaccounts/token"];
+    let forbidden_resources = [
+        "*",
+        "secrets",
+        "pods/exec",
+        "pods/log",
+        "pods/attach",
+        "pods/ephemeralcontainers",
+        "nodes",
+        "serviceaccounts/token",
+    ];
     for (variant, objects) in variants() {
         // Rights of people are theirs: who may edit may delete all.
         let of_controller = |role: &&Value| role["metadata"]["labels"]["app.kubernetes.io/component"] == "controller";
@@ -119,14 +148,28 @@ fn no_rule_is_wider_than_what_the_controller_does() {
             for rule in rules(role) {
                 let said = format!("{variant}: {}: {rule}", title(role));
                 assert!(!texts(&rule["apiGroups"]).contains("*"), "{said}");
-                assert!(texts(&rule["resources"]).is_disjoint(&BTreeSet::from(forbidden_resources)), "{said}");
-                assert!(texts(&rule["verbs"]).is_disjoint(&BTreeSet::from(forbidden_verbs)), "{said}");
+                assert!(
+                    texts(&rule["resources"]).is_disjoint(&BTreeSet::from(forbidden_resources)),
+                    "{said}"
+                );
+                assert!(
+                    texts(&rule["verbs"]).is_disjoint(&BTreeSet::from(forbidden_verbs)),
+                    "{said}"
+                );
             }
         }
     }
     let all = render(&[]);
-    let mutable = rules(of_kind(&all, "ClusterRole").into_iter().find(|role| title(role).ends_with("operator\"")).unwrap());
-    let pods = mutable.iter().find(|rule| texts(&rule["resources"]).contains("pods")).unwrap();
+    let mutable = rules(
+        of_kind(&all, "ClusterRole")
+            .into_iter()
+            .find(|role| title(role).ends_with("operator\""))
+            .unwrap(),
+    );
+    let pods = mutable
+        .iter()
+        .find(|rule| texts(&rule["resources"]).contains("pods"))
+        .unwrap();
     assert_eq!(pods["verbs"], json!(["list", "watch"]), "pods are the Jobs' business");
 }
 
@@ -146,10 +189,17 @@ fn people_get_no_right_to_write_the_status() {
 fn every_rule_says_its_reason() {
     let text = fs::read_to_string(folder().join("templates/_rules.tpl")).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    let rules: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].starts_with("- apiGroups")).collect();
+    let rules: Vec<usize> = (0..lines.len())
+        .filter(|at| lines[*at].starts_with("- apiGroups"))
+        .collect();
     assert!(!rules.is_empty());
     for at in rules {
-        assert!(lines[at - 1].starts_with('#'), "line {}: {} has no comment above it", at + 1, lines[at]);
+        assert!(
+            lines[at - 1].starts_with('#'),
+            "line {}: {} has no comment above it",
+            at + 1,
+            lines[at]
+        );
     }
 }
 
@@ -167,8 +217,7 @@ fn every_pod_meets_the_restricted_standard() {
                 assert!(spec[field].is_null(), "{variant}: {name}: {field}");
             }
             for container in spec["containers"].as_array().unwrap() {
-                let expected =
-                    json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}});
+                let expected = json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}});
                 assert_eq!(container["securityContext"], expected, "{variant}: {name}");
                 let resources = &container["resources"];
                 assert!(resources["requests"]["cpu"].is_string(), "{variant}: {name}");
@@ -183,7 +232,10 @@ fn every_pod_meets_the_restricted_standard() {
 fn only_the_controller_gets_a_token() {
     let objects = render(&[]);
     assert_eq!(the(&objects, "ServiceAccount")["automountServiceAccountToken"], false);
-    assert_eq!(the(&objects, "Deployment")["spec"]["template"]["spec"]["automountServiceAccountToken"], true);
+    assert_eq!(
+        the(&objects, "Deployment")["spec"]["template"]["spec"]["automountServiceAccountToken"],
+        true
+    );
     assert_eq!(the(&objects, "Pod")["spec"]["automountServiceAccountToken"], false);
 }
 
@@ -203,7 +255,13 @@ fn unknown_values_are_refused_by_name() {
     for case in cases {
         let finished = template(&["--set", case]);
         assert_ne!(finished.code, Some(0), "{case} was accepted");
-        let name = case.split('=').next().unwrap().split('.').rfind(|name| *name != "memory").unwrap();
+        let name = case
+            .split('=')
+            .next()
+            .unwrap()
+            .split('.')
+            .rfind(|name| *name != "memory")
+            .unwrap();
         assert!(finished.stderr.contains(name), "{case}: {}", finished.stderr);
     }
 }
@@ -233,10 +291,14 @@ fn values_and_schema_have_the_same_keys() {
             Some(reference) => &definitions[reference.rsplit('/').next().unwrap()],
             None => schema,
         };
-        let (Some(value), Some(properties)) = (value.as_object(), schema["properties"].as_object()) else { return };
+        let (Some(value), Some(properties)) = (value.as_object(), schema["properties"].as_object()) else {
+            return;
+        };
         assert_eq!(schema["additionalProperties"], false, "{path} lets unknown values in");
         for (key, value) in value {
-            let property = properties.get(key).unwrap_or_else(|| panic!("{path}.{key} is not in the schema"));
+            let property = properties
+                .get(key)
+                .unwrap_or_else(|| panic!("{path}.{key} is not in the schema"));
             compare(&format!("{path}.{key}"), value, property, definitions);
         }
         for key in properties.keys().filter(|key| *key != "global") {
@@ -244,7 +306,8 @@ fn values_and_schema_have_the_same_keys() {
         }
     }
     let values: Value = serde_yaml::from_str(&fs::read_to_string(folder().join("values.yaml")).unwrap()).unwrap();
-    let schema: Value = serde_json::from_str(&fs::read_to_string(folder().join("values.schema.json")).unwrap()).unwrap();
+    let schema: Value =
+        serde_json::from_str(&fs::read_to_string(folder().join("values.schema.json")).unwrap()).unwrap();
     compare("", &values, &schema, &schema["$defs"]);
 }
 
@@ -252,14 +315,24 @@ fn values_and_schema_have_the_same_keys() {
 fn the_chart_brings_the_definitions_of_this_repository_and_keeps_them() {
     let rendered = render(&[]);
     let definitions = of_kind(&rendered, "CustomResourceDefinition");
-    let files: Vec<_> = fs::read_dir(repository().join("crds")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<_> = fs::read_dir(repository().join("crds"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     assert_eq!(definitions.len(), files.len());
     for file in files {
         let ours = objects(&fs::read_to_string(&file).unwrap()).remove(0);
-        let theirs = definitions.iter().find(|found| found["metadata"]["name"] == ours["metadata"]["name"]);
+        let theirs = definitions
+            .iter()
+            .find(|found| found["metadata"]["name"] == ours["metadata"]["name"]);
         let theirs = theirs.unwrap_or_else(|| panic!("the chart lacks {}", file.display()));
         assert_eq!(theirs["spec"], ours["spec"], "{} differs", file.display());
-        assert_eq!(theirs["metadata"]["annotations"]["helm.sh/resource-policy"], "keep", "{}", file.display());
+        assert_eq!(
+            theirs["metadata"]["annotations"]["helm.sh/resource-policy"],
+            "keep",
+            "{}",
+            file.display()
+        );
     }
     let without = render(&["crds.install=false"]);
     assert!(of_kind(&without, "CustomResourceDefinition").is_empty());
@@ -269,7 +342,15 @@ fn the_chart_brings_the_definitions_of_this_repository_and_keeps_them() {
 fn names_and_labels_fit_however_long_the_release_is_called() {
     // Helm itself allows no more than 53.
     let long = "r".repeat(53);
-    let finished = template_release(&long, &["--set", &format!("fullnameOverride={}", "n".repeat(63)), "--set-string", "watchNamespaces={crm}"]);
+    let finished = template_release(
+        &long,
+        &[
+            "--set",
+            &format!("fullnameOverride={}", "n".repeat(63)),
+            "--set-string",
+            "watchNamespaces={crm}",
+        ],
+    );
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     let texts = [finished.text(), template_release(&long, &[]).text()];
     for object in texts.iter().flat_map(|text| objects(text)) {
@@ -295,10 +376,16 @@ fn images_go_by_digest_where_one_is_given() {
     ]);
     let container = &the(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["image"], format!("exportjob-controller@{digest}"));
-    assert!(container["env"].as_array().unwrap().contains(
-        &json!({"name": "EXPORTJOB_EXPORTER_IMAGE", "value": "registry.example/exporter:4.5.6"})
-    ));
-    assert_eq!(the(&objects, "Pod")["spec"]["containers"][0]["image"], "exportjob-toolbox:1.2.3");
+    assert!(
+        container["env"]
+            .as_array()
+            .unwrap()
+            .contains(&json!({"name": "EXPORTJOB_EXPORTER_IMAGE", "value": "registry.example/exporter:4.5.6"}))
+    );
+    assert_eq!(
+        the(&objects, "Pod")["spec"]["containers"][0]["image"],
+        format!("exportjob-controller@{digest}")
+    );
 }
 
 #[test]
@@ -311,7 +398,10 @@ fn every_setting_of_the_chart_is_one_of_the_controller() {
     let container = &the(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
     for variable in container["env"].as_array().unwrap() {
         let name = variable["name"].as_str().unwrap();
-        assert!(name == "RUST_LOG" || known.contains(name), "the controller does not know {name}");
+        assert!(
+            name == "RUST_LOG" || known.contains(name),
+            "the controller does not know {name}"
+        );
     }
 }
 
@@ -327,13 +417,23 @@ fn selectors_find_the_controller_and_nothing_else() {
     ];
     for selector in selectors {
         for (name, meta, _) in &pods {
-            let selected = selector.as_object().unwrap().iter().all(|(key, value)| &meta["labels"][key] == value);
+            let selected = selector
+                .as_object()
+                .unwrap()
+                .iter()
+                .all(|(key, value)| &meta["labels"][key] == value);
             assert_eq!(selected, name.starts_with("\"Deployment\""), "{name}: {selector}");
         }
     }
     let monitor = &the(&objects, "ServiceMonitor")["spec"]["selector"]["matchLabels"];
     let labels = &the(&objects, "Service")["metadata"]["labels"];
-    assert!(monitor.as_object().unwrap().iter().all(|(key, value)| &labels[key] == value));
+    assert!(
+        monitor
+            .as_object()
+            .unwrap()
+            .iter()
+            .all(|(key, value)| &labels[key] == value)
+    );
 }
 
 #[test]
@@ -347,7 +447,10 @@ fn export_pods_are_closed_in_where_the_chart_can_reach_them() {
     for policy in closed {
         assert_eq!(policy["spec"]["egress"], json!([]));
         assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
-        assert_eq!(policy["spec"]["ingress"][0]["ports"], json!([{"port": 8081, "protocol": "TCP"}]));
+        assert_eq!(
+            policy["spec"]["ingress"][0]["ports"],
+            json!([{"port": 8081, "protocol": "TCP"}])
+        );
     }
 }
 
@@ -371,5 +474,8 @@ fn what_is_switched_off_is_not_there() {
     let mut kinds: Vec<&str> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
     kinds.sort_unstable();
     assert_eq!(kinds, ["Deployment", "Pod", "Service"]);
-    assert_eq!(the(&objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"], "mine");
+    assert_eq!(
+        the(&objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"],
+        "mine"
+    );
 }

@@ -15,15 +15,61 @@ use exportjob_tests::{
 
 /// Crates, each with what it must not reach, by whatever way.
 const WALLS: &[(&str, &[&str])] = &[
-    ("exportjob-api", &["tokio", "kube-client", "kube-runtime", "datafusion", "exportjob-plan"]),
-    ("exportjob-plan", &["tokio", "kube-client", "kube-runtime", "datafusion", "deltalake", "object_store"]),
-    ("exportjob-pql", &["tokio", "kube", "datafusion", "arrow", "object_store", "exportjob-api", "exportjob-plan"]),
-    ("exportjob-controller", &["datafusion", "deltalake", "arrow", "parquet", "object_store", "exportjob-exporter"]),
-    ("exportjob-exporter", &["kube-client", "kube-runtime", "exportjob-controller"]),
+    (
+        "exportjob-api",
+        &["tokio", "kube-client", "kube-runtime", "datafusion", "exportjob-plan"],
+    ),
+    (
+        "exportjob-plan",
+        &[
+            "tokio",
+            "kube-client",
+            "kube-runtime",
+            "datafusion",
+            "deltalake",
+            "object_store",
+        ],
+    ),
+    (
+        "exportjob-pql",
+        &[
+            "tokio",
+            "kube",
+            "datafusion",
+            "arrow",
+            "object_store",
+            "exportjob-api",
+            "exportjob-plan",
+        ],
+    ),
+    (
+        "exportjob-controller",
+        &[
+            "datafusion",
+            "deltalake",
+            "arrow",
+            "parquet",
+            "object_store",
+            "exportjob-exporter",
+        ],
+    ),
+    (
+        "exportjob-exporter",
+        &["kube-client", "kube-runtime", "exportjob-controller"],
+    ),
 ];
 
 /// Crates of which two versions would be two worlds.
-const SINGLE: &[&str] = &["arrow", "parquet", "object_store", "datafusion", "deltalake", "kube", "k8s-openapi", "schemars"];
+const SINGLE: &[&str] = &[
+    "arrow",
+    "parquet",
+    "object_store",
+    "datafusion",
+    "deltalake",
+    "kube",
+    "k8s-openapi",
+    "schemars",
+];
 
 /// All that `crate_name` is built with, by name: features of this crate alone, not those of the workspace.
 fn dependencies(crate_name: &str) -> BTreeSet<String> {
@@ -45,7 +91,10 @@ fn dependencies(crate_name: &str) -> BTreeSet<String> {
         "--offline",
     ];
     let tree = String::from_utf8(succeed(&cargo, &arguments, b"")).unwrap();
-    tree.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+    tree.lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// All files below `folder` whose name ends like this.
@@ -89,8 +138,14 @@ fn no_crate_reaches_over_its_wall() {
     for (name, forbidden) in WALLS {
         let reached = dependencies(name);
         assert!(reached.contains(*name), "cargo tree knows {name}");
-        let over: Vec<_> = forbidden.iter().filter(|crate_name| reached.contains(**crate_name)).collect();
-        assert!(over.is_empty(), "{name} must not depend on {over:?}; `cargo tree -p {name} -i CRATE` shows how it does");
+        let over: Vec<_> = forbidden
+            .iter()
+            .filter(|crate_name| reached.contains(**crate_name))
+            .collect();
+        assert!(
+            over.is_empty(),
+            "{name} must not depend on {over:?}; `cargo tree -p {name} -i CRATE` shows how it does"
+        );
     }
 }
 
@@ -102,11 +157,16 @@ fn there_is_one_version_of_what_is_shared() {
     while let Some(line) = lines.next() {
         if let Some(name) = line.strip_prefix("name = ") {
             let version = lines.peek().and_then(|line| line.strip_prefix("version = ")).unwrap();
-            versions.entry(name.trim_matches('"')).or_default().push(version.trim_matches('"'));
+            versions
+                .entry(name.trim_matches('"'))
+                .or_default()
+                .push(version.trim_matches('"'));
         }
     }
     for name in SINGLE {
-        let found = versions.get(name).unwrap_or_else(|| panic!("{name} is not in Cargo.lock"));
+        let found = versions
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} is not in Cargo.lock"));
         assert_eq!(found.len(), 1, "{name} is there in the versions {found:?}");
     }
 }
@@ -121,16 +181,45 @@ fn every_write_to_the_api_server_stands_in_act() {
 
 #[test]
 fn every_write_to_a_delta_log_stands_in_commit() {
-    let words = ["CommitBuilder", "CreateBuilder", "PreparedCommit", "CommitProperties", "DeltaOps", "write_commit_entry"];
+    let words = [
+        "CommitBuilder",
+        "CreateBuilder",
+        "PreparedCommit",
+        "CommitProperties",
+        "DeltaOps",
+        "write_commit_entry",
+    ];
     let found = lines_with("src/exporter", &["commit"], &words);
-    assert!(found.is_empty(), "writes to the log outside of commit:\n{}", found.join("\n"));
+    assert!(
+        found.is_empty(),
+        "writes to the log outside of commit:\n{}",
+        found.join("\n")
+    );
 }
 
 #[test]
 fn the_core_of_the_controller_knows_no_clock_and_no_chance() {
-    let words = ["Timestamp::now", "SystemTime::now", "Instant::now", "rand::", "std::env", "kube::Client", ".await"];
+    let words = [
+        "Timestamp::now",
+        "SystemTime::now",
+        "Instant::now",
+        "rand::",
+        "std::env",
+        "kube::Client",
+        ".await",
+    ];
     let folder = repository().join("src/controller/src");
-    let core = ["decide.rs", "decide/", "job.rs", "job/", "status.rs", "decision.rs", "observed.rs", "settings.rs", "notice.rs"];
+    let core = [
+        "decide.rs",
+        "decide/",
+        "job.rs",
+        "job/",
+        "status.rs",
+        "decision.rs",
+        "observed.rs",
+        "settings.rs",
+        "notice.rs",
+    ];
     let others: Vec<String> = files(&folder, ".rs")
         .iter()
         .map(|file| file.strip_prefix(&folder).unwrap().to_string_lossy().into_owned())
@@ -150,10 +239,18 @@ fn the_definitions_are_those_of_the_types() {
             let generated = serde_yaml::to_string(&crd).unwrap();
             let found = fs::read_to_string(&file).unwrap_or_default();
             let differs = generated.lines().zip(found.lines()).find(|(new, old)| new != old);
-            assert!(generated == found, "{} is not what the types say ({differs:?}): run `make crds`", file.display());
+            assert!(
+                generated == found,
+                "{} is not what the types say ({differs:?}): run `make crds`",
+                file.display()
+            );
             expected.insert(file);
         }
-        assert_eq!(files(&folder, "").into_iter().collect::<BTreeSet<_>>(), expected, "files that no type stands for");
+        assert_eq!(
+            files(&folder, "").into_iter().collect::<BTreeSet<_>>(),
+            expected,
+            "files that no type stands for"
+        );
     }
 }
 
@@ -163,7 +260,10 @@ fn every_example_is_accepted() {
     for file in files(&repository().join("examples"), ".yaml") {
         let text = fs::read_to_string(&file).unwrap();
         let kinds = objects(&text);
-        if kinds.iter().all(|object| object["apiVersion"] != "exportjob.dev/v1alpha1") {
+        if kinds
+            .iter()
+            .all(|object| object["apiVersion"] != "exportjob.dev/v1alpha1")
+        {
             continue;
         }
         let manifests = parse_manifests(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));

@@ -133,6 +133,20 @@ async fn a_job_that_is_writing_can_be_deleted_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_deletion_in_the_foreground_leaves_nothing_either() {
+    on_cluster("foreground", async |space: &Space| {
+        let job = writing(space).await;
+        let jobs: Api<ExportJob> = space.api();
+        jobs.delete(&job.name_any(), &DeleteParams::foreground()).await.unwrap();
+        wait::until_gone(jobs, &job.name_any(), &job.uid().unwrap()).await;
+        let reasons = space.reasons(&job).await;
+        assert!(reasons.iter().any(|reason| reason == "Cancelled"), "{reasons:?}");
+        assert_nothing_written(space, &job);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_job_that_is_writing_can_be_cancelled_and_leaves_nothing_but_its_record() {
     on_cluster("cancel-writing", async |space: &Space| {
         let job = writing(space).await;

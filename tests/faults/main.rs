@@ -173,7 +173,10 @@ async fn assert_all_succeeded_once(space: &Space, jobs: &[ExportJob]) {
 /// A job whose pod committed the batch while no controller was there to see it.
 async fn committed_unseen(space: &Space, change: impl AsyncFnOnce(&Api<ExportJob>)) -> ExportJob {
     space.furnish(COPIES).await;
-    let spec = json!({"fields": "identities", "destination": {"datasetId": "cdnow-profiles"}, "schema": {"name": "_xdm.context.profile"}});
+    let spec = json!({
+        "fields": "identities", "destination": {"datasetId": "cdnow-profiles"}, "schema": {"name": "_xdm.context.profile"},
+        "execution": {"resources": {"limits": {"cpu": "100m", "memory": "1Gi"}, "requests": {"cpu": "50m", "memory": "256Mi"}}},
+    });
     let job = space.export("unseen", spec).await;
     let pod = space.until_running(&job).await;
     node::signal(&space.client, &pod, "STOP").await;

@@ -28,7 +28,10 @@ const COPIES: u32 = 40;
 /// A job at work, its pod stopped in the middle.
 async fn at_work(space: &Space) -> Pod {
     space.furnish(COPIES).await;
-    let spec = json!({"fields": "identities", "destination": {"datasetId": "cdnow-profiles"}, "schema": {"name": "_xdm.context.profile"}});
+    let spec = json!({
+        "fields": "identities", "destination": {"datasetId": "cdnow-profiles"}, "schema": {"name": "_xdm.context.profile"},
+        "execution": {"resources": {"limits": {"cpu": "100m", "memory": "1Gi"}, "requests": {"cpu": "50m", "memory": "256Mi"}}},
+    });
     let job = space.export("at-work", spec).await;
     let pod = space.until_running(&job).await;
     node::signal(&space.client, &pod, "STOP").await;

@@ -32,7 +32,15 @@ pub fn template(arguments: &[&str]) -> Finished {
 pub fn template_release(release: &str, arguments: &[&str]) -> Finished {
     let chart = folder();
     let chart = chart.to_str().expect("a path in UTF-8");
-    let fixed = ["template", release, chart, "--namespace", NAMESPACE, "--kube-version", "1.34.0"];
+    let fixed = [
+        "template",
+        release,
+        chart,
+        "--namespace",
+        NAMESPACE,
+        "--kube-version",
+        "1.34.0",
+    ];
     helm(&[&fixed, arguments].concat())
 }
 
@@ -40,7 +48,11 @@ pub fn template_release(release: &str, arguments: &[&str]) -> Finished {
 pub fn render(values: &[&str]) -> Vec<Value> {
     let arguments: Vec<&str> = values.iter().flat_map(|value| ["--set", value]).collect();
     let finished = template(&arguments);
-    assert!(finished.code == Some(0), "helm template {values:?}:\n{}", finished.stderr);
+    assert!(
+        finished.code == Some(0),
+        "helm template {values:?}:\n{}",
+        finished.stderr
+    );
     objects(&finished.text())
 }
 

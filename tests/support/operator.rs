@@ -72,7 +72,6 @@ pub fn install(more: &[&str]) {
             image("EXPORTJOB_CONTROLLER_IMAGE", "exportjob-controller"),
         ),
         ("exporter.image", exporter_image()),
-        ("test.image", toolbox_image()),
     ];
     for (value, image) in images {
         let (repository, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));

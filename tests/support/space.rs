@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Debug, fs, panic::AssertUnwindSafe, path::Path, pin::Pin};
 
 use exportjob_api::{ExportJob, Manifest, Phase, parse_manifests};
-use exportjob_plan::job_name;
+use exportjob_plan::{code, job_name};
 use futures::FutureExt as _;
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -293,17 +293,18 @@ pub fn conditions(job: &ExportJob) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Code and message of the only error of a job.
+/// Code and message of the error of a job: the only one, but for a clean-up that was not possible.
 pub fn error(job: &ExportJob) -> (String, String) {
     let errors = job
         .status
         .as_ref()
         .map(|status| status.errors.as_slice())
         .unwrap_or_default();
-    let [only] = errors else {
-        panic!("not one error: {errors:?}")
-    };
-    (only.code.clone(), only.msg.clone())
+    match errors {
+        [only] => (only.code.clone(), only.msg.clone()),
+        [main, left_behind] if left_behind.code == code::CLEAN_UP_ABANDONED => (main.code.clone(), main.msg.clone()),
+        _ => panic!("not one error: {errors:?}"),
+    }
 }
 
 /// Batch ids of a job in order.

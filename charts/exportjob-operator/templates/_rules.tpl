@@ -9,10 +9,6 @@
 - apiGroups: [exportjob.dev]
   resources: [exportjobs/status]
   verbs: [patch]
-# Owner references that block deletion, where the admission plugin OwnerReferencesPermissionEnforcement asks for this.
-- apiGroups: [exportjob.dev]
-  resources: [exportjobs/finalizers]
-  verbs: [update]
 # What jobs refer to.
 - apiGroups: [exportjob.dev]
   resources: [profilestores, datasets, segmentdefinitions]

@@ -9,10 +9,7 @@ use crate::ExportJobStatus;
 
 /// Puts `condition` in the place of the one of its type. `lastTransitionTime` moves only when the status does.
 pub fn set_condition(conditions: &mut Vec<Condition>, mut condition: Condition) {
-    match conditions
-        .iter_mut()
-        .find(|old| old.type_ == condition.type_)
-    {
+    match conditions.iter_mut().find(|old| old.type_ == condition.type_) {
         None => conditions.push(condition),
         Some(old) => {
             if old.status == condition.status {

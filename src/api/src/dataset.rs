@@ -23,11 +23,7 @@ pub const DEFAULT_DATASET_MOUNT: &str = "/datasets";
     doc = "A Dataset is the table that export jobs write batches to.",
     printcolumn(name = "Location", type_ = "string", json_path = ".spec.location"),
     printcolumn(name = "Format", type_ = "string", json_path = ".spec.format"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DatasetSpec {
@@ -47,16 +43,17 @@ pub struct DatasetSpec {
     /// Where the volume is mounted. Default `/datasets`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
-    #[x_kube(validation = Rule::new("self.startsWith('/') && self.size() > 1 && !self.contains('/../') && !self.endsWith('/..')").message("must be an absolute path without .."))]
+    #[x_kube(
+        validation = Rule::new(rules::IS_PATH).message(rules::PATH_MESSAGE),
+        validation = Rule::new(rules::IS_NO_SYSTEM_FOLDER).message(rules::SYSTEM_FOLDER_MESSAGE)
+    )]
     pub volume_mount_path: Option<String>,
 }
 
 impl DatasetSpec {
     /// Where the volume is mounted.
     pub fn mount_path(&self) -> &str {
-        self.volume_mount_path
-            .as_deref()
-            .unwrap_or(DEFAULT_DATASET_MOUNT)
+        self.volume_mount_path.as_deref().unwrap_or(DEFAULT_DATASET_MOUNT)
     }
 }
 

@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::rules;
 
-const IMMUTABLE: &str =
-    "cannot be changed once the job is accepted: delete this ExportJob and create another";
+const IMMUTABLE: &str = "cannot be changed once the job is accepted: delete this ExportJob and create another";
 
 /// The operator's own settings of one job.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]

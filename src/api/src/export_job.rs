@@ -49,26 +49,14 @@ const OPTIONAL_EXECUTION: &[&str] = &[
     selectable = ".spec.destination.datasetId",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "ID", type_ = "integer", json_path = ".status.id"),
-    printcolumn(
-        name = "Dataset",
-        type_ = "string",
-        json_path = ".spec.destination.datasetId"
-    ),
+    printcolumn(name = "Dataset", type_ = "string", json_path = ".spec.destination.datasetId"),
     printcolumn(
         name = "Profiles",
         type_ = "integer",
         json_path = ".status.metrics.totalExportedProfileCounter"
     ),
-    printcolumn(
-        name = "Progress",
-        type_ = "string",
-        json_path = ".status.progress.summary"
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    ),
+    printcolumn(name = "Progress", type_ = "string", json_path = ".status.progress.summary"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Store",
         type_ = "string",
@@ -154,11 +142,7 @@ pub struct MergePolicyReference {
     pub id: String,
 
     /// Version of that entry. Absent: the highest one.
-    #[serde(
-        default,
-        deserialize_with = "integral",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "integral", skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self >= 1").message("must be 1 or more"))]
     pub version: Option<i64>,
 }
@@ -214,9 +198,7 @@ pub struct SegmentFilter {
 }
 
 /// State of a segment membership. The order is the one in which a tie between two rows is decided.
-#[derive(
-    JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
-)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "lowercase")]
 pub enum SegmentStatus {
     /// Entered the segment.

@@ -3,6 +3,8 @@
 //!
 //! Nothing here knows of controllers, pods or query engines.
 #![forbid(unsafe_code)]
+// Columns of a resource are attributes of one name, with keys of one name.
+#![allow(clippy::duplicated_attributes)]
 
 mod conditions;
 mod dataset;
@@ -19,22 +21,19 @@ pub use conditions::{equal_ignoring_times, set_condition};
 pub use dataset::{DEFAULT_DATASET_MOUNT, Dataset, DatasetFormat, DatasetSpec};
 pub use execution::{EnvironmentVariable, Execution, PodSecurity, PodTemplate, Resources};
 pub use export_job::{
-    AdditionalFields, Destination, EvaluationInfo, EventFilter, EventList, ExportJob,
-    ExportJobSpec, Filter, MergePolicyReference, QualificationTime, SchemaReference, SegmentFilter,
-    SegmentStatus,
+    AdditionalFields, Destination, EvaluationInfo, EventFilter, EventList, ExportJob, ExportJobSpec, Filter,
+    MergePolicyReference, QualificationTime, SchemaReference, SegmentFilter, SegmentStatus,
 };
 pub use manifest::{Manifest, ManifestError, parse_manifests};
 pub use profile_store::{
-    AttributeMerge, AttributeMergeType, ColumnSource, DEFAULT_MERGE_POLICY_ID, DEFAULT_STORE_MOUNT,
-    HostPath, IdentityGraph, IdentityGraphType, MembershipStates, MergePolicy,
-    PersistentVolumeClaim, ProfileStore, ProfileStoreSpec, Table, TableFormat, Tables, Volume,
+    AttributeMerge, AttributeMergeType, ColumnSource, DEFAULT_MERGE_POLICY_ID, DEFAULT_STORE_MOUNT, HostPath,
+    IdentityGraph, IdentityGraphType, MembershipStates, MergePolicy, PersistentVolumeClaim, ProfileStore,
+    ProfileStoreSpec, Table, TableFormat, Tables, Volume,
 };
-pub use segment_definition::{
-    Expression, ExpressionFormat, ExpressionType, SegmentDefinition, SegmentDefinitionSpec,
-};
+pub use segment_definition::{Expression, ExpressionFormat, ExpressionType, SegmentDefinition, SegmentDefinitionSpec};
 pub use status::{
-    Batch, ComputeGatewayJobId, DestinationStatus, ErrorRecord, ExportJobStatus, MergePolicyStatus,
-    Metrics, Phase, Progress, TimeSpan,
+    Batch, ComputeGatewayJobId, DestinationStatus, ErrorRecord, ExportJobStatus, MergePolicyStatus, Metrics, Phase,
+    Progress, TimeSpan,
 };
 
 /// API group of every resource here.
@@ -53,9 +52,7 @@ pub const DEFAULT_SEGMENT_NAMESPACE: &str = "ups";
 pub const PROFILE_SCHEMA: &str = "_xdm.context.profile";
 
 /// The custom resource definitions of the group, in the order in which they are installed.
-pub fn crds()
--> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition>
-{
+pub fn crds() -> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> {
     use kube::CustomResourceExt;
     vec![
         ExportJob::crd(),

@@ -80,8 +80,7 @@ pub fn parse_manifests(text: &str) -> Result<Vec<Manifest>, ManifestError> {
     let mut manifests = Vec::new();
     for (index, deserializer) in serde_yaml::Deserializer::from_str(text).enumerate() {
         let document = index + 1;
-        let value = Value::deserialize(deserializer)
-            .map_err(|source| ManifestError::Syntax { document, source })?;
+        let value = Value::deserialize(deserializer).map_err(|source| ManifestError::Syntax { document, source })?;
         if !value.is_null() {
             manifests.push(parse(document, value)?);
         }
@@ -90,13 +89,7 @@ pub fn parse_manifests(text: &str) -> Result<Vec<Manifest>, ManifestError> {
 }
 
 fn parse(document: usize, value: Value) -> Result<Manifest, ManifestError> {
-    let text = |field: &str| {
-        value
-            .get(field)
-            .and_then(Value::as_str)
-            .unwrap_or("(none)")
-            .to_owned()
-    };
+    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("(none)").to_owned();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     if api_version != format!("{}/{}", crate::GROUP, crate::VERSION) {
         return Err(ManifestError::Kind {
@@ -105,19 +98,12 @@ fn parse(document: usize, value: Value) -> Result<Manifest, ManifestError> {
         });
     }
     match kind.as_str() {
-        "ExportJob" => {
-            read(document, "ExportJob", value, ExportJob::validate_cel).map(Manifest::ExportJob)
-        }
-        "ProfileStore" => read(document, "ProfileStore", value, ProfileStore::validate_cel)
-            .map(Manifest::ProfileStore),
+        "ExportJob" => read(document, "ExportJob", value, ExportJob::validate_cel).map(Manifest::ExportJob),
+        "ProfileStore" => read(document, "ProfileStore", value, ProfileStore::validate_cel).map(Manifest::ProfileStore),
         "Dataset" => read(document, "Dataset", value, Dataset::validate_cel).map(Manifest::Dataset),
-        "SegmentDefinition" => read(
-            document,
-            "SegmentDefinition",
-            value,
-            SegmentDefinition::validate_cel,
-        )
-        .map(Manifest::SegmentDefinition),
+        "SegmentDefinition" => {
+            read(document, "SegmentDefinition", value, SegmentDefinition::validate_cel).map(Manifest::SegmentDefinition)
+        }
         _ => Err(ManifestError::Kind {
             document,
             found: format!("{api_version} {kind}"),
@@ -146,11 +132,7 @@ fn read<K: CustomResourceExt + DeserializeOwned>(
     let mut fields = Vec::new();
     unknown_fields(&value, &schema, "", &mut fields);
     if !fields.is_empty() {
-        return Err(ManifestError::UnknownFields {
-            document,
-            kind,
-            fields,
-        });
+        return Err(ManifestError::UnknownFields { document, kind, fields });
     }
     if let Some(object) = value.as_object_mut() {
         object.remove("status");
@@ -183,14 +165,12 @@ fn unknown_fields(value: &Value, schema: &Value, path: &str, found: &mut Vec<Str
     match value {
         Value::Object(object) => {
             let properties = schema.get("properties").and_then(Value::as_object);
-            let rest = schema
-                .get("additionalProperties")
-                .filter(|rest| rest.is_object());
+            let rest = schema.get("additionalProperties").filter(|rest| rest.is_object());
             for (name, value) in object {
                 let path = join(path, name);
                 match (properties.and_then(|properties| properties.get(name)), rest) {
                     (Some(schema), _) | (None, Some(schema)) => {
-                        unknown_fields(value, schema, &path, found)
+                        unknown_fields(value, schema, &path, found);
                     }
                     (None, None) if properties.is_none() || TOP_LEVEL.contains(&path.as_str()) => {}
                     (None, None) => found.push(path),
@@ -234,15 +214,9 @@ fn too_long(value: &Value, schema: &Value, path: &str, found: &mut Vec<String>) 
         }
         Value::Object(object) => {
             let none = Map::new();
-            let properties = schema
-                .get("properties")
-                .and_then(Value::as_object)
-                .unwrap_or(&none);
+            let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
             for (name, value) in object {
-                if let Some(schema) = properties
-                    .get(name)
-                    .or_else(|| schema.get("additionalProperties"))
-                {
+                if let Some(schema) = properties.get(name).or_else(|| schema.get("additionalProperties")) {
                     too_long(value, schema, &join(path, name), found);
                 }
             }

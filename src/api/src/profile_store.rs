@@ -31,16 +31,8 @@ pub const DEFAULT_MERGE_POLICY_ID: &str = "timestampOrdered-none-mp";
         type_ = "string",
         json_path = ".spec.tables.fragments[*].location"
     ),
-    printcolumn(
-        name = "Policies",
-        type_ = "string",
-        json_path = ".spec.mergePolicies[*].id"
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Policies", type_ = "string", json_path = ".spec.mergePolicies[*].id"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ProfileStoreSpec {
@@ -51,7 +43,10 @@ pub struct ProfileStoreSpec {
     /// Where the volume is mounted. Default `/store`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
-    #[x_kube(validation = Rule::new("self.startsWith('/') && self.size() > 1 && !self.contains('/../') && !self.endsWith('/..')").message("must be an absolute path without .."))]
+    #[x_kube(
+        validation = Rule::new(rules::IS_PATH).message(rules::PATH_MESSAGE),
+        validation = Rule::new(rules::IS_NO_SYSTEM_FOLDER).message(rules::SYSTEM_FOLDER_MESSAGE)
+    )]
     pub volume_mount_path: Option<String>,
 
     /// The tables.
@@ -86,9 +81,7 @@ pub struct ProfileStoreSpec {
 impl ProfileStoreSpec {
     /// Where the volume is mounted.
     pub fn mount_path(&self) -> &str {
-        self.volume_mount_path
-            .as_deref()
-            .unwrap_or(DEFAULT_STORE_MOUNT)
+        self.volume_mount_path.as_deref().unwrap_or(DEFAULT_STORE_MOUNT)
     }
 }
 
@@ -219,11 +212,7 @@ pub struct MergePolicy {
     #[x_kube(validation = Rule::new(rules::NOT_EMPTY).message("must not be empty"))]
     pub id: String,
     /// Version of this entry. Default 1.
-    #[serde(
-        default,
-        deserialize_with = "integral",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "integral", skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self >= 1").message("must be 1 or more"))]
     pub version: Option<i64>,
     /// Whether jobs without segments and without a merge policy use this one. Default false.
@@ -243,11 +232,7 @@ pub struct MergePolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_active_on_edge: Option<bool>,
     /// When the policy was last changed, in epoch seconds. Carried, not used.
-    #[serde(
-        default,
-        deserialize_with = "integral",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "integral", skip_serializing_if = "Option::is_none")]
     pub update_epoch: Option<i64>,
 }
 

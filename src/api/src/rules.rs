@@ -19,6 +19,18 @@ pub const TIME_MESSAGE: &str = "must be a time in RFC 3339 format with Z or an o
 /// Longest time that [`IS_TIME`] accepts is 32 characters; a little more is let in so that the rule's message is seen.
 pub const TIME_LENGTH: u32 = 64;
 
+/// Rule for an absolute path in its shortest form.
+pub const IS_PATH: &str = "self.matches('^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+/?$')";
+/// What [`IS_PATH`] asks for.
+pub const PATH_MESSAGE: &str = "must be an absolute path such as /store, of letters, digits, '.', '_' and '-'";
+/// Rule for a path at which a volume is mounted: nothing that the image or the operator has put into the pod may be
+/// hidden, or else a volume could bring a program of its own.
+pub const IS_NO_SYSTEM_FOLDER: &str =
+    "!self.matches('^/(bin|boot|dev|etc|lib|lib32|lib64|proc|root|run|sbin|sys|tmp|usr)(/|$)')";
+/// What [`IS_NO_SYSTEM_FOLDER`] asks for.
+pub const SYSTEM_FOLDER_MESSAGE: &str =
+    "must not be, or be below, /bin, /boot, /dev, /etc, /lib, /proc, /root, /run, /sbin, /sys, /tmp or /usr";
+
 /// Rule for a string that must say something.
 pub const NOT_EMPTY: &str = "self.size() > 0";
 /// Rule for an object that may not change once it is there.

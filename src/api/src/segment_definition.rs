@@ -21,11 +21,7 @@ use crate::{DEFAULT_SEGMENT_NAMESPACE, MergePolicyReference, rules};
     doc = "A SegmentDefinition gives a segment its merge policy and its expression.",
     printcolumn(name = "Segment", type_ = "string", json_path = ".spec.name"),
     printcolumn(name = "Policy", type_ = "string", json_path = ".spec.mergePolicy.id"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SegmentDefinitionSpec {
@@ -52,9 +48,7 @@ pub struct SegmentDefinitionSpec {
 impl SegmentDefinitionSpec {
     /// Namespace of the segment.
     pub fn namespace(&self) -> &str {
-        self.namespace
-            .as_deref()
-            .unwrap_or(DEFAULT_SEGMENT_NAMESPACE)
+        self.namespace.as_deref().unwrap_or(DEFAULT_SEGMENT_NAMESPACE)
     }
 }
 

@@ -1,4 +1,6 @@
 //! `ExportJob.status`: the read-only part of the API's response, and Kubernetes conditions.
+// The names are the API's.
+#![allow(clippy::struct_field_names)]
 
 use std::collections::BTreeMap;
 
@@ -72,6 +74,11 @@ pub struct ExportJobStatus {
     /// When the status last changed, in epoch milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_time: Option<i64>,
+
+    /// Milliseconds that the job has spent suspended, up to its last resumption. They do not count against
+    /// `execution.activeDeadlineSeconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_time_in_ms: Option<i64>,
 
     /// `Complete`, `Failed`, `Suspended` and `Progressing`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -178,11 +185,7 @@ pub struct Metrics {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile_export_time: Option<TimeSpan>,
     /// Writing to the dataset, the commit included.
-    #[serde(
-        default,
-        rename = "aCPDatasetWriteTime",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "aCPDatasetWriteTime", skip_serializing_if = "Option::is_none")]
     pub dataset_write_time: Option<TimeSpan>,
     /// Profiles written, over all batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -239,7 +242,7 @@ pub struct ComputeGatewayJobId {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
-    /// For people: `37%`, or what it waits for.
+    /// Share of the rows that are read, for people: `37%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
     /// Rows read from the store's tables so far.

@@ -1,8 +1,12 @@
 //! The rules of the resources, offline: each bad field is refused with a message that names it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+// Tables of cases are long, and their changes are expressions.
+#![allow(clippy::too_many_lines, clippy::semicolon_if_nothing_returned)]
 
 use exportjob_api::{ExportJob, Manifest, ManifestError, parse_manifests};
 use serde_json::{Value, json};
+
+type Change = fn(&mut Value);
 
 fn job(change: impl FnOnce(&mut Value)) -> Value {
     let mut value = json!({
@@ -32,7 +36,7 @@ fn accepted(value: &Value) -> ExportJob {
     }
 }
 
-fn segments(spec: &mut Value, segments: Value) {
+fn segments(spec: &mut Value, segments: &Value) {
     spec["filter"] = json!({"segments": segments});
 }
 
@@ -54,40 +58,157 @@ fn the_body_of_the_api_page_is_accepted_unchanged() {
         "evaluationInfo": {"segmentation": true}
     });
     let parsed = accepted(&job(|spec| *spec = body.clone()));
-    assert_eq!(serde_json::to_value(&parsed.spec).unwrap(), body, "defaults are not echoed into the spec");
+    assert_eq!(
+        serde_json::to_value(&parsed.spec).unwrap(),
+        body,
+        "defaults are not echoed into the spec"
+    );
 }
 
 #[test]
 fn each_bad_field_is_refused_with_its_name_and_what_it_must_be() {
-    type Change = fn(&mut Value);
     let cases: &[(&str, Change, &[&str])] = &[
-        ("empty dataset", |s| s["destination"]["datasetId"] = json!(""), &["spec.destination.datasetId", "must name a Dataset"]),
-        ("empty schema", |s| s["schema"]["name"] = json!(""), &["spec.schema.name", "must name a schema"]),
-        ("bad time", |s| s["filter"] = json!({"fromIngestTimestamp": "yesterday"}), &["spec.filter.fromIngestTimestamp", "RFC 3339"]),
-        ("no zone", |s| s["filter"] = json!({"fromIngestTimestamp": "2018-01-01T00:00:00"}), &["RFC 3339"]),
-        ("30th of February", |s| s["filter"] = json!({"fromIngestTimestamp": "2020-02-30T00:00:00Z"}), &["RFC 3339"]),
-        ("29th of February", |s| s["filter"] = json!({"fromIngestTimestamp": "1900-02-29T00:00:00Z"}), &["RFC 3339"]),
-        ("nanoseconds", |s| s["filter"] = json!({"fromIngestTimestamp": "2020-01-01T00:00:00.1234567Z"}), &["six digits"]),
-        ("two lines", |s| s["filter"] = json!({"fromIngestTimestamp": "2020-01-01T00:00:00Z\n"}), &["RFC 3339"]),
-        ("empty segment", |s| segments(s, json!([{"segmentId": ""}])), &["spec.filter.segments[0].segmentId", "must name a segment"]),
-        ("duplicate", |s| segments(s, json!([{"segmentId": "a"}, {"segmentId": "b"}, {"segmentId": "a", "segmentNs": "UPS"}])), &["spec.filter.segments", "twice"]),
-        ("unknown status", |s| segments(s, json!([{"segmentId": "a", "status": ["left"]}])), &["left", "realized"]),
-        ("no status", |s| segments(s, json!([{"segmentId": "a", "status": []}])), &["spec.filter.segments[0].status", "at least one"]),
-        ("start after end", |s| s["filter"] = json!({"segments": [{"segmentId": "a"}], "segmentQualificationTime": {"startTime": "2018-02-01T00:00:00Z", "endTime": "2018-01-01T00:00:00+01:00"}}), &["spec.filter.segmentQualificationTime", "startTime must not be after endTime"]),
-        ("window without segments", |s| s["filter"] = json!({"segmentQualificationTime": {"startTime": "2018-02-01T00:00:00Z"}}), &["filter.segmentQualificationTime needs"]),
-        ("window with no segment", |s| s["filter"] = json!({"segments": [], "segmentQualificationTime": {}}), &["filter.segmentQualificationTime needs"]),
-        ("batches without segments", |s| s["destination"]["segmentPerBatch"] = json!(true), &["destination.segmentPerBatch needs"]),
-        ("events backwards", |s| s["additionalFields"] = json!({"eventList": {"filter": {"fromIngestTimestamp": "2019-01-01T00:00:00Z", "toIngestTimestamp": "2018-01-01T00:00:00Z"}}}), &["spec.additionalFields.eventList.filter", "must not be after"]),
-        ("policy version", |s| s["mergePolicy"] = json!({"id": "a", "version": 0}), &["spec.mergePolicy.version", "1 or more"]),
-        ("broken version", |s| s["mergePolicy"] = json!({"id": "a", "version": 1.5}), &["1.5 is not a whole number"]),
-        ("shards", |s| s["execution"] = json!({"shards": 2}), &["spec.execution.shards", "must be 1"]),
-        ("root", |s| s["execution"] = json!({"podTemplate": {"securityContext": {"runAsUser": 0}}}), &["runAsUser", "root"]),
-        ("backoff", |s| s["execution"] = json!({"backoffLimit": -1}), &["spec.execution.backoffLimit"]),
-        ("pull policy", |s| s["execution"] = json!({"imagePullPolicy": "Sometimes"}), &["spec.execution.imagePullPolicy"]),
-        ("too long", |s| s["profileInstanceId"] = json!("x".repeat(300)), &["spec.profileInstanceId", "253"]),
+        (
+            "empty dataset",
+            |s| s["destination"]["datasetId"] = json!(""),
+            &["spec.destination.datasetId", "must name a Dataset"],
+        ),
+        (
+            "empty schema",
+            |s| s["schema"]["name"] = json!(""),
+            &["spec.schema.name", "must name a schema"],
+        ),
+        (
+            "bad time",
+            |s| s["filter"] = json!({"fromIngestTimestamp": "yesterday"}),
+            &["spec.filter.fromIngestTimestamp", "RFC 3339"],
+        ),
+        (
+            "no zone",
+            |s| s["filter"] = json!({"fromIngestTimestamp": "2018-01-01T00:00:00"}),
+            &["RFC 3339"],
+        ),
+        (
+            "30th of February",
+            |s| s["filter"] = json!({"fromIngestTimestamp": "2020-02-30T00:00:00Z"}),
+            &["RFC 3339"],
+        ),
+        (
+            "29th of February",
+            |s| s["filter"] = json!({"fromIngestTimestamp": "1900-02-29T00:00:00Z"}),
+            &["RFC 3339"],
+        ),
+        (
+            "nanoseconds",
+            |s| s["filter"] = json!({"fromIngestTimestamp": "2020-01-01T00:00:00.1234567Z"}),
+            &["six digits"],
+        ),
+        (
+            "two lines",
+            |s| s["filter"] = json!({"fromIngestTimestamp": "2020-01-01T00:00:00Z\n"}),
+            &["RFC 3339"],
+        ),
+        (
+            "empty segment",
+            |s| segments(s, &json!([{"segmentId": ""}])),
+            &["spec.filter.segments[0].segmentId", "must name a segment"],
+        ),
+        (
+            "duplicate",
+            |s| {
+                segments(
+                    s,
+                    &json!([{"segmentId": "a"}, {"segmentId": "b"}, {"segmentId": "a", "segmentNs": "UPS"}]),
+                )
+            },
+            &["spec.filter.segments", "twice"],
+        ),
+        (
+            "unknown status",
+            |s| segments(s, &json!([{"segmentId": "a", "status": ["left"]}])),
+            &["left", "realized"],
+        ),
+        (
+            "no status",
+            |s| segments(s, &json!([{"segmentId": "a", "status": []}])),
+            &["spec.filter.segments[0].status", "at least one"],
+        ),
+        (
+            "start after end",
+            |s| s["filter"] = json!({"segments": [{"segmentId": "a"}], "segmentQualificationTime": {"startTime": "2018-02-01T00:00:00Z", "endTime": "2018-01-01T00:00:00+01:00"}}),
+            &[
+                "spec.filter.segmentQualificationTime",
+                "startTime must not be after endTime",
+            ],
+        ),
+        (
+            "window without segments",
+            |s| s["filter"] = json!({"segmentQualificationTime": {"startTime": "2018-02-01T00:00:00Z"}}),
+            &["filter.segmentQualificationTime needs"],
+        ),
+        (
+            "window with no segment",
+            |s| s["filter"] = json!({"segments": [], "segmentQualificationTime": {}}),
+            &["filter.segmentQualificationTime needs"],
+        ),
+        (
+            "batches without segments",
+            |s| s["destination"]["segmentPerBatch"] = json!(true),
+            &["destination.segmentPerBatch needs"],
+        ),
+        (
+            "events backwards",
+            |s| s["additionalFields"] = json!({"eventList": {"filter": {"fromIngestTimestamp": "2019-01-01T00:00:00Z", "toIngestTimestamp": "2018-01-01T00:00:00Z"}}}),
+            &["spec.additionalFields.eventList.filter", "must not be after"],
+        ),
+        (
+            "policy version",
+            |s| s["mergePolicy"] = json!({"id": "a", "version": 0}),
+            &["spec.mergePolicy.version", "1 or more"],
+        ),
+        (
+            "broken version",
+            |s| s["mergePolicy"] = json!({"id": "a", "version": 1.5}),
+            &["1.5 is not a whole number"],
+        ),
+        (
+            "shards",
+            |s| s["execution"] = json!({"shards": 2}),
+            &["spec.execution.shards", "must be 1"],
+        ),
+        (
+            "root",
+            |s| s["execution"] = json!({"podTemplate": {"securityContext": {"runAsUser": 0}}}),
+            &["runAsUser", "root"],
+        ),
+        (
+            "backoff",
+            |s| s["execution"] = json!({"backoffLimit": -1}),
+            &["spec.execution.backoffLimit"],
+        ),
+        (
+            "pull policy",
+            |s| s["execution"] = json!({"imagePullPolicy": "Sometimes"}),
+            &["spec.execution.imagePullPolicy"],
+        ),
+        (
+            "too long",
+            |s| s["profileInstanceId"] = json!("x".repeat(300)),
+            &["spec.profileInstanceId", "253"],
+        ),
         ("wrong type", |s| s["fields"] = json!(7), &["invalid type"]),
-        ("missing destination", |s| { s.as_object_mut().unwrap().remove("destination"); }, &["destination"]),
-        ("mistyped segments", |s| s["filter"] = json!({"segmnets": [{"segmentId": "a"}]}), &["unknown field spec.filter.segmnets"]),
+        (
+            "missing destination",
+            |s| {
+                s.as_object_mut().unwrap().remove("destination");
+            },
+            &["destination"],
+        ),
+        (
+            "mistyped segments",
+            |s| s["filter"] = json!({"segmnets": [{"segmentId": "a"}]}),
+            &["unknown field spec.filter.segmnets"],
+        ),
     ];
     for (name, change, expected) in cases {
         let message = refusal(&job(change));
@@ -99,7 +220,11 @@ fn each_bad_field_is_refused_with_its_name_and_what_it_must_be() {
 
 #[test]
 fn good_times_are_accepted() {
-    for time in ["2018-01-01T00:00:00Z", "2020-02-29T23:59:59.123456+05:30", "2000-02-29T00:00:00-00:00"] {
+    for time in [
+        "2018-01-01T00:00:00Z",
+        "2020-02-29T23:59:59.123456+05:30",
+        "2000-02-29T00:00:00-00:00",
+    ] {
         accepted(&job(|spec| spec["filter"] = json!({"fromIngestTimestamp": time})));
     }
 }
@@ -114,26 +239,39 @@ fn a_version_with_a_zero_fraction_is_that_version() {
 fn the_spec_is_immutable_but_for_suspend_cancel_and_ttl() {
     let base = |spec: &mut Value| {
         spec["fields"] = json!("person");
-        segments(spec, json!([{"segmentId": "a"}]));
+        segments(spec, &json!([{"segmentId": "a"}]));
         spec["execution"] = json!({"suspend": true, "backoffLimit": 2});
     };
     let old = accepted(&job(base));
-    type Change = fn(&mut Value);
     let refused: &[(&str, Change)] = &[
         ("fields changed", |s| s["fields"] = json!("all")),
-        ("fields removed", |s| { s.as_object_mut().unwrap().remove("fields"); }),
+        ("fields removed", |s| {
+            s.as_object_mut().unwrap().remove("fields");
+        }),
         ("policy added", |s| s["mergePolicy"] = json!({"id": "a"})),
-        ("segment added", |s| segments(s, json!([{"segmentId": "a"}, {"segmentId": "b"}]))),
+        ("segment added", |s| {
+            segments(s, &json!([{"segmentId": "a"}, {"segmentId": "b"}]))
+        }),
         ("dataset changed", |s| s["destination"]["datasetId"] = json!("other")),
         ("backoff changed", |s| s["execution"]["backoffLimit"] = json!(3)),
-        ("backoff removed", |s| { s["execution"].as_object_mut().unwrap().remove("backoffLimit"); }),
-        ("execution removed", |s| { s.as_object_mut().unwrap().remove("execution"); }),
+        ("backoff removed", |s| {
+            s["execution"].as_object_mut().unwrap().remove("backoffLimit");
+        }),
+        ("execution removed", |s| {
+            s.as_object_mut().unwrap().remove("execution");
+        }),
         ("image added", |s| s["execution"]["image"] = json!("x")),
     ];
     for (name, change) in refused {
-        let new = accepted(&job(|spec| { base(spec); change(spec); }));
+        let new = accepted(&job(|spec| {
+            base(spec);
+            change(spec);
+        }));
         let error = new.validate_cel_update(&old).expect_err(name).to_string();
-        assert!(error.contains("cannot be changed once the job is accepted"), "{name}: {error}");
+        assert!(
+            error.contains("cannot be changed once the job is accepted"),
+            "{name}: {error}"
+        );
     }
     let allowed: &[Change] = &[
         |s| s["execution"]["suspend"] = json!(false),
@@ -141,7 +279,10 @@ fn the_spec_is_immutable_but_for_suspend_cancel_and_ttl() {
         |s| s["execution"]["ttlSecondsAfterFinished"] = json!(10),
     ];
     for change in allowed {
-        let new = accepted(&job(|spec| { base(spec); change(spec); }));
+        let new = accepted(&job(|spec| {
+            base(spec);
+            change(spec);
+        }));
         new.validate_cel_update(&old).unwrap();
     }
 }
@@ -168,12 +309,13 @@ fn a_store_with_two_defaults_or_a_policy_twice_is_refused() {
             "spec": {"tables": {"fragments": [{"location": "file:///store/f", "format": "parquet"}]}, "mergePolicies": policies}
         })
     };
-    let policy = |id: &str, version: u8, default: bool| {
-        json!({"id": id, "version": version, "default": default, "identityGraph": {"type": "pdg"}, "attributeMerge": {"type": "timestampOrdered"}})
-    };
+    let policy = |id: &str, version: u8, default: bool| json!({"id": id, "version": version, "default": default, "identityGraph": {"type": "pdg"}, "attributeMerge": {"type": "timestampOrdered"}});
     assert!(parse_manifests(&store(json!([policy("a", 1, true), policy("a", 2, false)])).to_string()).is_ok());
     let message = refusal(&store(json!([policy("a", 1, true), policy("b", 1, true)])));
-    assert!(message.contains("spec.mergePolicies") && message.contains("two defaults"), "{message}");
+    assert!(
+        message.contains("spec.mergePolicies") && message.contains("two defaults"),
+        "{message}"
+    );
     let message = refusal(&store(json!([policy("a", 1, false), policy("a", 1, false)])));
     assert!(message.contains("twice"), "{message}");
     let mut precedence = policy("a", 1, false);
@@ -188,7 +330,10 @@ fn what_this_version_cannot_reach_is_refused_by_name() {
         "apiVersion": "exportjob.dev/v1alpha1", "kind": "Dataset", "metadata": {"name": "d"},
         "spec": {"location": "s3://lake/d", "format": "delta"}
     }));
-    assert!(message.contains("spec.location") && message.contains("file:"), "{message}");
+    assert!(
+        message.contains("spec.location") && message.contains("file:"),
+        "{message}"
+    );
     let message = refusal(&json!({
         "apiVersion": "exportjob.dev/v1alpha1", "kind": "Dataset", "metadata": {"name": "d"},
         "spec": {"location": "file:///datasets/d", "format": "iceberg"}
@@ -198,8 +343,14 @@ fn what_this_version_cannot_reach_is_refused_by_name() {
 
 #[test]
 fn documents_that_are_not_ours_are_refused_and_empty_ones_skipped() {
-    assert!(matches!(parse_manifests("apiVersion: v1\nkind: Secret\n"), Err(ManifestError::Kind { document: 1, .. })));
-    assert!(matches!(parse_manifests("{unclosed"), Err(ManifestError::Syntax { document: 1, .. })));
+    assert!(matches!(
+        parse_manifests("apiVersion: v1\nkind: Secret\n"),
+        Err(ManifestError::Kind { document: 1, .. })
+    ));
+    assert!(matches!(
+        parse_manifests("{unclosed"),
+        Err(ManifestError::Syntax { document: 1, .. })
+    ));
     let two = format!("---\n{}\n---\n---\n{}\n", job(|_| ()), job(|_| ()));
     assert_eq!(parse_manifests(&two).unwrap().len(), 2);
 }
@@ -231,8 +382,69 @@ fn every_field_is_documented() {
     for crd in exportjob_api::crds() {
         let crd = serde_json::to_value(crd).unwrap();
         let mut missing = Vec::new();
-        walk("", &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], &mut missing);
+        walk(
+            "",
+            &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"],
+            &mut missing,
+        );
         missing.retain(|path| ![".apiVersion", ".kind"].contains(&path.as_str()));
         assert_eq!(missing, Vec::<String>::new(), "fields without a description");
+    }
+}
+
+#[test]
+fn a_volume_is_mounted_where_it_hides_nothing() {
+    let store = |path: &str| {
+        json!({
+            "apiVersion": "exportjob.dev/v1alpha1", "kind": "ProfileStore", "metadata": {"name": "ups"},
+            "spec": {
+                "volumeMountPath": path,
+                "tables": {"fragments": [{"location": "file:///store/f", "format": "parquet"}]},
+            },
+        })
+    };
+    let dataset = |path: &str| {
+        json!({
+            "apiVersion": "exportjob.dev/v1alpha1", "kind": "Dataset", "metadata": {"name": "d"},
+            "spec": {"location": "file:///store/d", "volumeMountPath": path},
+        })
+    };
+    for path in ["/store", "/lake/", "/mnt/user_data/v1.2", "/usr2", "/var/lib/profiles"] {
+        parse_manifests(&store(path).to_string()).unwrap_or_else(|error| panic!("{path}: {error}"));
+        parse_manifests(&dataset(path).to_string()).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+    for path in [
+        "/",
+        "",
+        "store",
+        "//usr/local/bin",
+        "/./usr",
+        "/store/../usr",
+        "/store/..",
+        "/.hidden",
+        "/a b",
+    ] {
+        for said in [refusal(&store(path)), refusal(&dataset(path))] {
+            assert!(
+                said.contains("volumeMountPath") && said.contains("must be an absolute path"),
+                "{path}: {said}"
+            );
+        }
+    }
+    for path in [
+        "/usr",
+        "/usr/",
+        "/usr/local/bin",
+        "/etc/exportjob",
+        "/tmp/exportjob",
+        "/dev",
+        "/proc/1",
+    ] {
+        for said in [refusal(&store(path)), refusal(&dataset(path))] {
+            assert!(
+                said.contains("volumeMountPath") && said.contains("must not be, or be below"),
+                "{path}: {said}"
+            );
+        }
     }
 }

@@ -6,11 +6,17 @@ const SUFFIXES: &[(&str, f64)] = &[
     ("Mi", 1_048_576.0),
     ("Gi", 1_073_741_824.0),
     ("Ti", 1_099_511_627_776.0),
-    ("m", 0.001),
+    ("Pi", 1_125_899_906_842_624.0),
+    ("Ei", 1_152_921_504_606_846_976.0),
+    ("n", 1e-9),
+    ("u", 1e-6),
+    ("m", 1e-3),
     ("k", 1e3),
     ("M", 1e6),
     ("G", 1e9),
     ("T", 1e12),
+    ("P", 1e15),
+    ("E", 1e18),
 ];
 
 /// The number that a quantity stands for.
@@ -56,6 +62,8 @@ mod tests {
         assert_eq!(bytes("1e9").unwrap(), 1_000_000_000);
         assert_eq!(cores("1500m").unwrap(), 2);
         assert_eq!(cores("100m").unwrap(), 1);
+        assert_eq!(cores("2500000u").unwrap(), 3);
+        assert_eq!(bytes("1Pi").unwrap(), 1 << 50);
     }
 
     #[test]

@@ -222,3 +222,51 @@ fn stopper(deadline: Option<i64>) -> Result<impl Future<Output = Stopped> + Send
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_job_is_cancelled_unless_it_was_faster() {
+        let (_, errors) = aborted(Ok(RunReport::new(Outcome::Aborted)), Stopped::Signal);
+        assert_eq!(errors[0].code, code::CANCELLED);
+        let (report, errors) = aborted(Ok(RunReport::new(Outcome::AlreadyCommitted)), Stopped::Signal);
+        assert_eq!((report.outcome, errors), (Outcome::AlreadyCommitted, Vec::new()));
+    }
+
+    #[test]
+    fn a_deadline_names_its_field_and_an_abort_that_failed_is_told_too() {
+        let failed = exportjob_exporter::Error::new(code::DATASET_UNWRITABLE, "disk full");
+        let (report, errors) = aborted(Err(failed), Stopped::Deadline(7));
+        assert_eq!(report.outcome, Outcome::Failed);
+        assert_eq!(errors[0].code, code::DEADLINE_EXCEEDED);
+        assert!(
+            errors[0].msg.contains("activeDeadlineSeconds (7 s)"),
+            "{}",
+            errors[0].msg
+        );
+        assert_eq!(errors[1].code, code::DATASET_UNWRITABLE);
+    }
+
+    #[test]
+    fn memory_and_cores_come_from_the_job_unless_the_command_line_says_otherwise() -> Result<(), Error> {
+        let mut job = ExportJob::default();
+        let resources = exportjob_api::Resources {
+            limits: [
+                ("memory".to_owned(), IntOrString::String("1Gi".to_owned())),
+                ("cpu".to_owned(), IntOrString::Int(3)),
+            ]
+            .into(),
+            ..exportjob_api::Resources::default()
+        };
+        job.spec.execution = Some(exportjob_api::Execution {
+            resources: Some(resources),
+            ..exportjob_api::Execution::default()
+        });
+        let declared = limits(&job, None)?;
+        assert_eq!((declared.memory_bytes, declared.cores), (1 << 30, 3));
+        assert_eq!(limits(&job, Some(1 << 27))?.memory_bytes, 1 << 27);
+        Ok(())
+    }
+}

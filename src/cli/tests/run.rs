@@ -67,7 +67,7 @@ fn store() -> TempDir {
 }
 
 fn write(folder: &Path, name: &str, documents: &[&str]) {
-    fs::write(folder.join(name), documents.join("---")).unwrap();
+    fs::write(folder.join(name), documents.join("\n---")).unwrap();
 }
 
 /// Runs the program somewhere else than in `folder`, so that only manifests can make paths relative to it.

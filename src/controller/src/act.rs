@@ -4,10 +4,8 @@ mod register;
 mod writer;
 
 use exportjob_api::ExportJob;
-use kube::{
-    Resource,
-    runtime::events::{Event, EventType},
-};
+use kube::Resource;
+use kube_runtime::events::{Event, EventType};
 use thiserror::Error;
 use tracing::warn;
 
@@ -122,7 +120,7 @@ async fn publish(shared: &Shared, export_job: &ExportJob, notice: &Notice) -> Wr
     };
     let regarding = export_job.object_ref(&());
     if let Err(error) = shared.recorder.publish(&event, &regarding).await {
-        warn!(reason = notice.reason, %error, "an Event was not published");
+        warn!(reason = notice.reason, note = notice.message, %error, "an Event was not published");
     }
     Written::Done
 }

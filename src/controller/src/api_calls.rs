@@ -259,7 +259,7 @@ mod tests {
         watches.expect("/api/v1/pods");
         watches.expect("/apis/batch/v1/jobs");
         let layer = ApiCallsLayer::new(Metrics::default(), watches.clone());
-        let limit = Duration::from_secs(600);
+        let limit = Duration::from_mins(10);
         tokio::time::advance(Duration::from_secs(400)).await;
         let request = |path: &str| Request::get(path).body(()).unwrap();
         layer

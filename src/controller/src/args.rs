@@ -1,14 +1,21 @@
 //! Command line and environment.
+// Comments on fields are texts of the help.
+#![allow(clippy::doc_markdown)]
 
-use std::net::SocketAddr;
+use std::{ffi::OsString, net::SocketAddr};
 
 use clap::Parser;
+use hyper::Uri;
 
 use crate::{settings::Settings, telemetry::LogFormat};
 
 /// Reconciles ExportJobs: launches export pods, follows them, and tells in the status what became of them.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "exportjob-controller", version)]
+#[command(
+    name = "exportjob-controller",
+    version,
+    after_help = "exportjob-controller ready URL asks a controller whether it is ready."
+)]
 pub struct Args {
     /// Namespaces whose ExportJobs are worked on, separated by commas. Default: all, which needs cluster-wide rights.
     #[arg(
@@ -81,9 +88,40 @@ pub struct Args {
     pub settings: Settings,
 }
 
+/// Asks a controller whether it is ready, prints what it says, and fails if it is not.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "exportjob-controller ready")]
+pub struct ReadyArgs {
+    /// Where it is asked, such as http://exportjob-operator-metrics:8080/readyz.
+    pub url: Uri,
+}
+
+/// What the program is asked to do. None of the settings has a meaning for the second.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// To reconcile.
+    Reconcile(Box<Args>),
+    /// To ask a controller.
+    Ready(ReadyArgs),
+}
+
+impl Task {
+    /// Reads a command line, the program's name first.
+    pub fn try_parse_from<T>(line: impl IntoIterator<Item = T>) -> Result<Self, clap::Error>
+    where
+        T: Into<OsString> + Clone,
+    {
+        let line: Vec<OsString> = line.into_iter().map(Into::into).collect();
+        if line.get(1).is_some_and(|word| word == "ready") {
+            return ReadyArgs::try_parse_from(line.into_iter().skip(1)).map(Self::Ready);
+        }
+        Args::try_parse_from(line).map(|args| Self::Reconcile(Box::new(args)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
 
     use clap::CommandFactory as _;
 
@@ -102,6 +140,16 @@ mod tests {
                 "{name} has the variable {variable:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_controller_can_be_asked_without_any_setting() {
+        let Task::Ready(asked) = Task::try_parse_from(["controller", "ready", "http://c:8080/readyz"]).unwrap() else {
+            panic!("it reconciles");
+        };
+        assert_eq!(asked.url, "http://c:8080/readyz");
+        assert!(Task::try_parse_from(["controller", "ready"]).is_err());
+        assert!(Task::try_parse_from(["controller", "already"]).is_err());
     }
 
     #[test]

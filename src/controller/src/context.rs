@@ -3,7 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Client, runtime::events::Recorder};
+use kube::Client;
+use kube_runtime::events::Recorder;
 
 use crate::{
     backoff::Backoff, expectations::Expectations, ids::Ids, metrics::Metrics, progress::ProgressBoard,

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// Longest wait for a cache.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a job whose finalizer we removed is left alone, whatever the caches say: it is gone.
-const GONE_FOR: Duration = Duration::from_secs(3600);
+const GONE_FOR: Duration = Duration::from_hours(1);
 
 /// Expectations by UID of the ExportJob.
 #[derive(Debug, Default)]
@@ -155,8 +155,8 @@ mod tests {
         }
     }
 
-    fn met(expectations: &Expectations, version: &str, job: Option<Job>) -> bool {
-        expectations.are_met("uid", Some(version), |_| job.clone().map(Box::new))
+    fn met(expectations: &Expectations, version: &str, job: Option<&Job>) -> bool {
+        expectations.are_met("uid", Some(version), |_| job.cloned().map(Box::new))
     }
 
     #[tokio::test(start_paused = true)]
@@ -174,17 +174,17 @@ mod tests {
         let expectations = Expectations::default();
         expectations.wrote_job("uid", &job("5"));
         assert!(!met(&expectations, "1", None));
-        assert!(met(&expectations, "1", Some(job("5"))));
+        assert!(met(&expectations, "1", Some(&job("5"))));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_deleted_job_is_not_there_because_the_cache_has_it() {
         let expectations = Expectations::default();
         expectations.deleted_job("uid", "job", "job-uid");
-        assert!(!met(&expectations, "1", Some(job("5"))));
+        assert!(!met(&expectations, "1", Some(&job("5"))));
         let mut going = job("6");
         going.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
-        assert!(met(&expectations, "1", Some(going)));
+        assert!(met(&expectations, "1", Some(&going)));
         expectations.deleted_job("uid", "job", "job-uid");
         assert!(met(&expectations, "1", None));
     }

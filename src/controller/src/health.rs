@@ -22,7 +22,7 @@ use tokio::{net::TcpListener, sync::watch, time::Instant};
 use crate::{api_calls::WatchActivity, lease::LeaseState, metrics::Metrics};
 
 /// A lease that was not read or renewed for this long is stuck: a leader would have stopped long before.
-const LEASE_SILENCE: Duration = Duration::from_secs(120);
+const LEASE_SILENCE: Duration = Duration::from_mins(2);
 /// A watch is started anew at least every 295 s; one that missed that twice is stuck.
 const WATCH_SILENCE: Duration = Duration::from_secs(2 * 295 + 60);
 /// Content type of OpenMetrics text.

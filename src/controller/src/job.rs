@@ -192,7 +192,8 @@ fn metadata(export_job: &ExportJob, name: String, component: &str) -> ObjectMeta
             name: export_job.name_any(),
             uid: uid(export_job),
             controller: Some(true),
-            block_owner_deletion: Some(true),
+            // With it, a deletion in the foreground would remove the clean-up that the deletion waits for.
+            block_owner_deletion: Some(false),
         }]),
         ..ObjectMeta::default()
     }

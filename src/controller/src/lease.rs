@@ -298,7 +298,7 @@ mod tests {
         let leader = tokio::spawn(async move { a.hold().await });
         let mut b = elector(&memory, "b");
         assert!(
-            timeout(Duration::from_secs(3600), b.acquire()).await.is_err(),
+            timeout(Duration::from_hours(1), b.acquire()).await.is_err(),
             "the leader renews"
         );
         leader.abort();
@@ -306,7 +306,7 @@ mod tests {
         b.acquire().await;
         let waited = silent.elapsed();
         assert!(waited <= DURATION + RETRY_EVERY, "took over after {waited:?}");
-        assert!(waited >= DURATION - RENEW_EVERY, "took over after {waited:?}");
+        assert!(waited + RENEW_EVERY >= DURATION, "took over after {waited:?}");
         assert_eq!(holder_of(&memory).unwrap(), "b");
         assert_eq!(memory.object().unwrap().spec.unwrap().lease_transitions, Some(1));
     }
@@ -330,14 +330,14 @@ mod tests {
         let memory = Memory::default();
         let mut a = elector(&memory, "a");
         a.acquire().await;
-        let state = a.state();
+        let election = a.state();
         let last = Instant::now();
         memory.set_down(true);
-        let lost = a.hold().await;
-        assert!(matches!(lost, Lost::NotRenewed { .. }), "{lost}");
+        let ended = a.hold().await;
+        assert!(matches!(ended, Lost::NotRenewed { .. }), "{ended}");
         assert!(last.elapsed() <= RENEW_WITHIN);
         assert!(RENEW_WITHIN < DURATION);
-        assert!(!state.borrow().leading);
+        assert!(!election.borrow().leading);
     }
 
     #[tokio::test(start_paused = true)]
@@ -376,10 +376,10 @@ mod tests {
         let mut labelled = memory.object().unwrap();
         labelled.labels_mut().insert("team".to_owned(), "lake".to_owned());
         memory.replace(&labelled).await.unwrap();
-        sleep(Duration::from_secs(60)).await;
+        sleep(Duration::from_mins(1)).await;
         assert!(memory.object().unwrap().labels().contains_key("team"));
         memory.remove();
-        sleep(Duration::from_secs(60)).await;
+        sleep(Duration::from_mins(1)).await;
         assert_eq!(holder_of(&memory).unwrap(), "a");
         assert!(!leader.is_finished());
         leader.abort();
@@ -410,7 +410,7 @@ mod tests {
         let memory = Memory::default();
         memory.set_down(true);
         let mut a = elector(&memory, "a");
-        assert!(timeout(Duration::from_secs(60), a.acquire()).await.is_err());
+        assert!(timeout(Duration::from_mins(1), a.acquire()).await.is_err());
         assert!(a.state().borrow().last_contact.is_none());
         memory.set_down(false);
         a.acquire().await;

@@ -2,15 +2,35 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use exportjob_controller::{args::Args, setup};
+use exportjob_controller::{
+    args::{ReadyArgs, Task},
+    ready, setup,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match setup::run(Args::parse()).await {
+    let args = match Task::try_parse_from(std::env::args_os()) {
+        Ok(Task::Reconcile(args)) => args,
+        Ok(Task::Ready(args)) => return ask(args).await,
+        Err(message) => message.exit(),
+    };
+    match setup::run(*args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the controller ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn ask(args: ReadyArgs) -> ExitCode {
+    match ready::ask(&args.url).await {
+        Ok(said) => {
+            println!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }

@@ -8,7 +8,8 @@ use k8s_openapi::{
     api::core::v1::{self, Namespace, Pod},
     jiff::Timestamp,
 };
-use kube::{Api, Client, Resource, ResourceExt, runtime::reflector::Store};
+use kube::{Api, Client, Resource, ResourceExt};
+use kube_runtime::reflector::Store;
 
 use crate::{
     context::Context,
@@ -34,8 +35,8 @@ pub fn caught_up(context: &Context, export_job: &ExportJob) -> bool {
 
 /// Everything that is known of the job. `leased_id` is the number that was leased for it, if one was.
 ///
-/// The API server is asked only for a service account that a new job names, and whether the namespace is going while a
-/// cancellation is worked off.
+/// The API server is asked only for a service account that a new job names, and whether the namespace is going while the
+/// job or a pod of it is being deleted.
 pub async fn observe(
     context: &Context,
     export_job: &Arc<ExportJob>,
@@ -74,7 +75,7 @@ pub async fn observe(
     if observed.job.present().is_none() {
         observed.service_account = service_account(&shared.client, export_job).await?;
     }
-    if export_job.metadata.deletion_timestamp.is_some() && !observed.namespace_terminating {
+    if is_being_removed(&observed) && !observed.namespace_terminating {
         observed.namespace_terminating = is_terminating(&shared.client, &namespace).await?;
     }
     Ok(observed)
@@ -102,6 +103,11 @@ pub fn known<'a>(scopes: impl Iterator<Item = &'a Stores>) -> Known {
     });
     known.waiting = waiting.iter().filter_map(|export_job| export_job.uid()).collect();
     known
+}
+
+/// Whether the job, or a pod of it, is being deleted: perhaps because its namespace is, in which pods go first.
+fn is_being_removed(observed: &Observed) -> bool {
+    observed.export_job.metadata.deletion_timestamp.is_some() || observed.pods.iter().any(|pod| pod.deleting)
 }
 
 fn is_finished(export_job: &ExportJob) -> bool {
@@ -188,7 +194,7 @@ fn failed_read(kind: &'static str, name: &str, source: kube::Error) -> Reconcile
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use kube::runtime::{reflector, watcher};
+    use kube_runtime::{reflector, watcher};
     use serde_json::json;
 
     use super::*;

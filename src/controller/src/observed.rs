@@ -12,7 +12,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
 
-use crate::job::{CONTAINER, Landing};
+use crate::job::{CONTAINER, Landing, UID_LABEL};
 
 /// What is known about one ExportJob. Times are epoch milliseconds.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub struct Observed {
     pub references: Arc<References>,
     /// The service account that its spec names.
     pub service_account: ServiceAccount,
-    /// Whether its namespace is being deleted. Only asked while a deletion is worked off.
+    /// Whether its namespace is being deleted. Only asked while the job or a pod of it is.
     pub namespace_terminating: bool,
     /// The export's Job.
     pub job: ChildJob,
@@ -68,8 +68,8 @@ pub enum ServiceAccount {
 /// How the API server refused to create something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Whether another try would be refused in the same way (422, 400, or the name belongs to somebody else). False:
-    /// quota and admission (403), which may change.
+    /// Whether another try would be refused in the same way: the object is wrong in itself. False: quota, admission, or a
+    /// name that belongs to somebody else, which may change.
     pub permanent: bool,
     /// What the API server said.
     pub message: String,
@@ -127,6 +127,8 @@ pub enum JobEnd {
     },
     /// It failed; no pod of it is left running.
     Failed {
+        /// When.
+        at_ms: i64,
         /// Reason of the condition, such as `PodFailurePolicy`.
         reason: String,
         /// Message of the condition.
@@ -179,7 +181,7 @@ pub struct Trouble {
 impl ChildJob {
     /// Facts of the cached Job, if it belongs to the ExportJob with this UID. `warning` is what Events said of it.
     pub fn of(job: Option<&Job>, owner_uid: &str, warning: Option<Trouble>) -> Self {
-        let Some(job) = job.filter(|job| is_controlled_by(&job.metadata, owner_uid)) else {
+        let Some(job) = job.filter(|job| belongs_to(&job.metadata, owner_uid)) else {
             return Self::Absent;
         };
         let spec = job.spec.as_ref();
@@ -213,12 +215,11 @@ impl ChildJob {
     }
 }
 
-fn is_controlled_by(metadata: &ObjectMeta, uid: &str) -> bool {
-    metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .any(|owner| owner.controller == Some(true) && owner.uid == uid)
+/// `kubectl delete --cascade=orphan` takes the owner away. The Job stays what it was made for all the same.
+fn belongs_to(metadata: &ObjectMeta, uid: &str) -> bool {
+    let owner = controller_uid(metadata);
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(UID_LABEL));
+    owner == uid || (owner.is_empty() && label.is_some_and(|label| label == uid))
 }
 
 fn end(status: &JobStatus) -> JobEnd {
@@ -235,6 +236,7 @@ fn end(status: &JobStatus) -> JobEnd {
     match is_true("Failed") {
         None => JobEnd::NotYet,
         Some(condition) => JobEnd::Failed {
+            at_ms: millis(condition.last_transition_time.as_ref()).unwrap_or_default(),
             reason: condition.reason.clone().unwrap_or_default(),
             message: condition.message.clone().unwrap_or_default(),
         },

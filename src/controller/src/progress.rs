@@ -10,24 +10,20 @@ use std::{
 
 use exportjob_plan::{ProgressReport, pod::PROGRESS_PORT};
 use futures::{StreamExt as _, stream};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Request, StatusCode, body::Bytes};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use hyper::{StatusCode, Uri, http::uri::InvalidUri};
 use thiserror::Error;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
-use crate::metrics::Metrics;
+use crate::{
+    http::{GetError, Getter},
+    metrics::Metrics,
+};
 
 /// Longest wait for one pod.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Pods that are asked at once.
 const AT_ONCE: usize = 16;
-/// Longest answer.
-const ANSWER_BYTES: usize = 16 * 1024;
 
 /// A running export pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,18 +66,14 @@ impl ProgressBoard {
 /// Why a pod's progress is not known.
 #[derive(Debug, Error)]
 enum PollError {
-    #[error("no answer within {} s", ANSWER_WITHIN.as_secs())]
-    TimedOut,
-    #[error("{0}")]
-    Unreachable(#[from] hyper_util::client::legacy::Error),
+    #[error(transparent)]
+    Get(#[from] GetError),
     #[error("it answered {0}")]
     Refused(StatusCode),
-    #[error("its answer cannot be read: {0}")]
-    Body(Box<dyn std::error::Error + Send + Sync>),
     #[error("its answer is no progress report: {0}")]
     Json(#[from] serde_json::Error),
     #[error("{0}")]
-    Address(#[from] hyper::http::Error),
+    Address(#[from] InvalidUri),
 }
 
 /// Asks all `targets` every `every`, for ever, and calls `news` for each job whose progress has changed.
@@ -92,7 +84,7 @@ pub async fn poll<R>(
     targets: impl Fn() -> Vec<Target<R>>,
     news: impl Fn(R),
 ) {
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    let getter = Getter::new(ANSWER_WITHIN);
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -101,9 +93,9 @@ pub async fn poll<R>(
         board.keep(&targets.iter().map(|target| target.uid.as_str()).collect());
         let mut answers = stream::iter(targets)
             .map(|target| {
-                let client = client.clone();
+                let getter = getter.clone();
                 async move {
-                    let answer = ask(&client, SocketAddr::new(target.address, PROGRESS_PORT)).await;
+                    let answer = ask(&getter, SocketAddr::new(target.address, PROGRESS_PORT)).await;
                     (target, answer)
                 }
             })
@@ -121,20 +113,12 @@ pub async fn poll<R>(
     }
 }
 
-async fn ask(client: &Client<HttpConnector, Empty<Bytes>>, address: SocketAddr) -> Result<ProgressReport, PollError> {
-    let request = Request::get(format!("http://{address}/progress")).body(Empty::new())?;
-    let answer = async {
-        let answer = client.request(request).await?;
-        if answer.status() != StatusCode::OK {
-            return Err(PollError::Refused(answer.status()));
-        }
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES)
-            .collect()
-            .await
-            .map_err(PollError::Body)?;
-        Ok(serde_json::from_slice(&body.to_bytes())?)
-    };
-    timeout(ANSWER_WITHIN, answer).await.unwrap_or(Err(PollError::TimedOut))
+async fn ask(getter: &Getter, address: SocketAddr) -> Result<ProgressReport, PollError> {
+    let uri: Uri = format!("http://{address}/progress").parse()?;
+    match getter.get(uri).await? {
+        (StatusCode::OK, body) => Ok(serde_json::from_slice(&body)?),
+        (status, _) => Err(PollError::Refused(status)),
+    }
 }
 
 #[cfg(test)]
@@ -164,20 +148,23 @@ mod tests {
     async fn a_pod_says_how_far_it_is() {
         let router = Router::new().route("/progress", get(|| async { Json(report(42)) }));
         let address = serve(router).await;
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        assert_eq!(ask(&client, address).await.unwrap(), report(42));
+        let getter = Getter::new(ANSWER_WITHIN);
+        assert_eq!(ask(&getter, address).await.unwrap(), report(42));
     }
 
     #[tokio::test]
     async fn nonsense_and_long_answers_are_no_progress() {
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        let long = || async { "1".repeat(ANSWER_BYTES + 1) };
+        let getter = Getter::new(ANSWER_WITHIN);
+        let long = || async { "1".repeat(100_000) };
         let address = serve(Router::new().route("/progress", get(long))).await;
-        assert!(matches!(ask(&client, address).await, Err(PollError::Body(_))));
+        assert!(matches!(
+            ask(&getter, address).await,
+            Err(PollError::Get(GetError::Body(_)))
+        ));
         let address = serve(Router::new().route("/progress", get(|| async { "soon" }))).await;
-        assert!(matches!(ask(&client, address).await, Err(PollError::Json(_))));
+        assert!(matches!(ask(&getter, address).await, Err(PollError::Json(_))));
         let address = serve(Router::new()).await;
-        assert!(matches!(ask(&client, address).await, Err(PollError::Refused(_))));
+        assert!(matches!(ask(&getter, address).await, Err(PollError::Refused(_))));
     }
 
     #[test]

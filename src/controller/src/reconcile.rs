@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use exportjob_api::ExportJob;
-use kube::{ResourceExt, runtime::controller::Action};
+use kube::ResourceExt;
+use kube_runtime::controller::Action;
 use rand::Rng as _;
 use tokio::time::Instant;
 use tracing::{Instrument as _, debug, info, info_span, warn};
@@ -25,7 +26,7 @@ const CACHE_PAUSE: Duration = Duration::from_secs(1);
 /// Looked at again after this time when something that was observed had changed.
 const STALE_PAUSE: Duration = Duration::from_millis(500);
 /// Pauses from this one on are spread, so that jobs that were made together are not looked at together for ever.
-const SPREAD_FROM: Duration = Duration::from_secs(60);
+const SPREAD_FROM: Duration = Duration::from_mins(1);
 
 /// Brings an ExportJob a step nearer to what its spec asks for, and says when to look again.
 pub async fn reconcile(export_job: Arc<ExportJob>, context: Arc<Context>) -> Result<Action, ReconcileError> {
@@ -35,7 +36,7 @@ pub async fn reconcile(export_job: Arc<ExportJob>, context: Arc<Context>) -> Res
     let span = info_span!(
         "reconcile",
         namespace = export_job.namespace(),
-        name = export_job.name_any(),
+        export_job = export_job.name_any(),
         uid = export_job.uid(),
         id = export_job.status.as_ref().and_then(|status| status.id),
     );
@@ -58,7 +59,7 @@ pub fn error_policy(export_job: Arc<ExportJob>, error: &ReconcileError, context:
     context.shared.metrics.reconcile_failed(error.code());
     warn!(
         namespace = export_job.namespace(),
-        name = export_job.name_any(),
+        export_job = export_job.name_any(),
         uid = export_job.uid(),
         code = error.code(),
         %error,

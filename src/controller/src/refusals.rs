@@ -12,7 +12,7 @@ use std::{
 use tokio::time::Instant;
 
 /// How long a refusal is believed: what was refused may be allowed later.
-const KEPT_FOR: Duration = Duration::from_secs(600);
+const KEPT_FOR: Duration = Duration::from_mins(10);
 
 /// What the API server refused, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

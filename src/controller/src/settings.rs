@@ -1,4 +1,6 @@
 //! What the operator's administrator decides.
+// Comments on fields are texts of the help.
+#![allow(clippy::doc_markdown)]
 
 use std::time::Duration;
 
@@ -171,9 +173,9 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_documentation() {
         let settings = settings(&[]);
-        assert_eq!(settings.reference_timeout, Duration::from_secs(600));
-        assert_eq!(settings.start_grace, Duration::from_secs(300));
-        assert_eq!(settings.cancellation_timeout, Duration::from_secs(600));
+        assert_eq!(settings.reference_timeout, Duration::from_mins(10));
+        assert_eq!(settings.start_grace, Duration::from_mins(5));
+        assert_eq!(settings.cancellation_timeout, Duration::from_mins(10));
         assert_eq!(settings.progress_interval, Duration::from_secs(10));
         assert_eq!(settings.backoff_limit, 3);
     }

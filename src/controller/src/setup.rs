@@ -15,14 +15,12 @@ use futures::{
     stream,
 };
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::ConfigMap};
-use kube::{
-    Api, Client,
-    runtime::{
-        Config, Controller,
-        controller::Error as ControllerError,
-        events::{Recorder, Reporter},
-        watcher,
-    },
+use kube::{Api, Client};
+use kube_runtime::{
+    Config, Controller,
+    controller::Error as ControllerError,
+    events::{Recorder, Reporter},
+    watcher,
 };
 use rand::Rng as _;
 use thiserror::Error;
@@ -59,7 +57,7 @@ use crate::{
 /// How often missing or outdated custom resources are looked for again.
 const RESOURCES_RETRY: Duration = Duration::from_secs(5);
 /// How often custom resources that were right are looked at again.
-const RESOURCES_RECHECK: Duration = Duration::from_secs(300);
+const RESOURCES_RECHECK: Duration = Duration::from_mins(5);
 /// Longest wait for what is in flight when the controller is told to stop: less than the usual grace of a pod.
 const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 
@@ -180,17 +178,17 @@ impl Process {
     /// Looks at the custom resources of the cluster, for ever, and says what is wrong with them.
     async fn check_resources(&self, resources: watch::Sender<Option<String>>) {
         loop {
-            let pause = match schema::check(&self.client).await {
-                Ok(()) => {
-                    resources.send_replace(Some(String::new()));
-                    RESOURCES_RECHECK
-                }
-                Err(wrong) => {
-                    error!(error = %wrong, "not ready");
-                    resources.send_replace(Some(wrong.to_string()));
-                    RESOURCES_RETRY
-                }
+            let wrong = schema::check(&self.client).await.err();
+            let pause = if wrong.is_some() {
+                RESOURCES_RETRY
+            } else {
+                RESOURCES_RECHECK
             };
+            let wrong = wrong.map(|wrong| wrong.to_string()).unwrap_or_default();
+            let before = resources.send_replace(Some(wrong.clone()));
+            if !wrong.is_empty() && before.as_ref() != Some(&wrong) {
+                error!(error = wrong, "not ready: looking again every few seconds");
+            }
             sleep(pause).await;
         }
     }

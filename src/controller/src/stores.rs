@@ -13,13 +13,10 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    core::ObjectMeta,
-    runtime::{
-        reflector::{self, ObjectRef, Store, store::Writer},
-        watcher::Config,
-    },
+use kube::{Api, Client, Resource, ResourceExt, core::ObjectMeta};
+use kube_runtime::{
+    reflector::{self, ObjectRef, Store, store::Writer},
+    watcher::Config,
 };
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -302,7 +299,7 @@ fn trim_pod(pod: &mut Pod) {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use kube::runtime::watcher;
+    use kube_runtime::watcher;
     use serde_json::json;
 
     use super::*;

@@ -11,12 +11,10 @@ use std::{
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Event, ObjectReference};
-use kube::{
-    Api,
-    runtime::{
-        WatchStreamExt as _,
-        watcher::{self, watcher},
-    },
+use kube::Api;
+use kube_runtime::{
+    WatchStreamExt as _,
+    watcher::{self, watcher},
 };
 use tokio::time::Instant;
 use tracing::warn;
@@ -38,7 +36,7 @@ const REASONS: [&str; 5] = [
     "FailedCreatePodSandBox",
 ];
 /// Events live for an hour in the API server; troubles live no longer here.
-const KEPT_FOR: Duration = Duration::from_secs(3600);
+const KEPT_FOR: Duration = Duration::from_hours(1);
 /// Bytes of a message that are kept.
 const MESSAGE_BYTES: usize = 1024;
 

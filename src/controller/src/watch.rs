@@ -3,13 +3,11 @@
 use std::{fmt::Debug, hash::Hash, pin::pin};
 
 use futures::StreamExt as _;
-use kube::{
-    Api, Resource, ResourceExt,
-    runtime::{
-        WatchStreamExt as _,
-        reflector::store::Writer,
-        watcher::{self, watcher},
-    },
+use kube::{Api, Resource, ResourceExt};
+use kube_runtime::{
+    WatchStreamExt as _,
+    reflector::store::Writer,
+    watcher::{self, watcher},
 };
 use serde::de::DeserializeOwned;
 use tracing::{info, warn};
@@ -94,8 +92,8 @@ fn lists_cannot_stream(error: &watcher::Error) -> bool {
     };
     match error {
         watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::InitialListFailed(kube::Error::Api(status)) => refused(status),
-        watcher::Error::WatchError(status) => refused(status),
+        | watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => refused(status),
         _ => false,
     }
 }
@@ -116,7 +114,8 @@ mod tests {
 
     use hyper::{Request, Response};
     use k8s_openapi::api::core::v1::ConfigMap;
-    use kube::{Client, client::Body, runtime::reflector};
+    use kube::{Client, client::Body};
+    use kube_runtime::reflector;
     use serde_json::json;
     use tower_test::mock::Handle;
 

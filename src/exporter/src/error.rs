@@ -15,6 +15,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Error {
     code: &'static str,
     message: String,
+    /// Whether another try would fail in the same way, whatever the code says.
+    lasting: bool,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -25,6 +27,7 @@ impl Error {
         Self {
             code,
             message: message.into(),
+            lasting: false,
             source: None,
         }
     }
@@ -44,6 +47,13 @@ impl Error {
         self
     }
 
+    /// The same, and another try would fail in the same way.
+    #[must_use]
+    pub(crate) fn lasting(mut self) -> Self {
+        self.lasting = true;
+        self
+    }
+
     /// Stable code.
     pub fn code(&self) -> &'static str {
         self.code
@@ -53,6 +63,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.code {
             code::BATCH_ABORTED => exit::ABORTED,
+            _ if self.lasting => exit::USER_ERROR,
             code::STORE_UNREADABLE
             | code::DATASET_UNWRITABLE
             | code::RESOURCES_EXHAUSTED
@@ -99,6 +110,7 @@ pub(crate) fn unwritable(doing: impl Display, source: impl Into<Box<dyn std::err
     Error {
         code: code::DATASET_UNWRITABLE,
         message: format!("{doing}: {advice}"),
+        lasting: false,
         source: Some(source),
     }
 }

@@ -79,7 +79,7 @@ fn start(command: &Command) -> Result<RunReport> {
     let span = tracing::info_span!(
         "export",
         namespace = plan.job.namespace,
-        name = plan.job.name,
+        export_job = plan.job.name,
         uid = plan.job.uid,
         id = plan.job.id
     );

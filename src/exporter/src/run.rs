@@ -73,8 +73,8 @@ impl<'a> Export<'a> {
             () = self.stop.cancelled() => return Err(Error::interrupted()),
             opened = open() => opened?,
         };
-        let conform = Arc::new(Conform::new(&profiles.schema)?);
-        commit::prepare(&dataset, conform.columns()).await?;
+        let columns = commit::delta_schema(&profiles.schema)?;
+        let conform = Arc::new(Conform::new(commit::prepare(&dataset, &columns).await?)?);
         self.progress.enter(Stage::Exporting);
         let staged = Arc::new(Staged::new(&dataset, &self.attempt));
         let write_started = epoch_millis();

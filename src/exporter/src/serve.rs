@@ -1,6 +1,11 @@
 //! How far a run is, over HTTP.
 
-use std::{fmt::Write as _, net::Ipv4Addr, sync::Arc};
+use std::{
+    fmt::Write as _,
+    io,
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use axum::{Json, Router, extract::State, http::header, response::IntoResponse, routing::get};
 use exportjob_plan::{ProgressReport, Stage};
@@ -22,12 +27,17 @@ pub fn router(progress: Arc<Progress>) -> Router {
 
 /// Serves [`router`] on all addresses until the future is dropped. An export does not fail because nobody can watch it.
 pub(crate) async fn serve(port: u16, progress: Arc<Progress>) {
-    let served = async {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
-        axum::serve(listener, router(progress)).await
-    };
+    let served = async { axum::serve(listen(port).await?, router(progress)).await };
     if let Err(error) = served.await {
         tracing::warn!(%error, port, "progress is not served");
+    }
+}
+
+/// Listens on all addresses: of both families where the machine has both.
+async fn listen(port: u16) -> io::Result<TcpListener> {
+    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
     }
 }
 
@@ -115,6 +125,16 @@ mod tests {
             text.contains("# TYPE exportjob_rows_read gauge\nexportjob_rows_read 4\n"),
             "{text}"
         );
+    }
+
+    #[tokio::test]
+    async fn progress_is_served_on_the_addresses_of_both_families() {
+        let listener = listen(0).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let reach = async |address: std::net::IpAddr| tokio::net::TcpStream::connect((address, port)).await.is_ok();
+        assert!(reach(Ipv4Addr::LOCALHOST.into()).await);
+        let has_ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.is_ok();
+        assert_eq!(reach(Ipv6Addr::LOCALHOST.into()).await, has_ipv6);
     }
 
     #[tokio::test]

@@ -23,10 +23,16 @@ pub struct Session {
     pub pool_bytes: usize,
 }
 
-/// Rows of a batch between operators: large enough for columnar work, small enough for wide rows.
-const BATCH_ROWS: usize = 4096;
-/// Sorts that run beside each other for each core: one for each table of the store.
-const SORTS_PER_CORE: usize = 4;
+/// Least and most rows of a batch between operators.
+const BATCH_ROWS: (usize, usize) = (16, 4096);
+/// Memory of a core for each row of a batch. Some twenty-three operators that spill share the memory of a core (each join
+/// has two sorts and two queues, each table one of both more). One that cannot hold a batch twice fails, and queues make
+/// batches up to three times as long: this is enough for rows of some 3 KiB.
+const ROW_BYTES: usize = 512 << 10;
+/// Sorts that run beside each other for each core, those of joins included.
+const SORTS_PER_CORE: usize = 12;
+/// Spilled runs that a sort merges at once. Without a bound one sort would take the memory of all others for it.
+const MERGED_RUNS: usize = 8;
 /// What a sort keeps aside for the merge of its spilled runs, where memory is plenty.
 const MAX_RESERVATION: usize = 10 << 20;
 
@@ -45,15 +51,21 @@ impl Session {
         })?;
         let cores = limits.cores.max(1);
         let pool_bytes = limits.query_bytes();
+        // How much may be spilled is for the volume to say: the engine's own limit would end large exports.
         let spill = DiskManagerMode::Directories(vec![limits.spill_path.clone()]);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(pool_bytes)))
-            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(spill))
+            .with_disk_manager_builder(
+                DiskManagerBuilder::default()
+                    .with_mode(spill)
+                    .with_max_temp_directory_size(u64::MAX)
+                    .with_max_spill_merge_fan_in(MERGED_RUNS),
+            )
             .build_arc()
             .map_err(|error| Error::new(code::INTERNAL, "cannot start the query engine").caused_by(error))?;
         let mut config = SessionConfig::new()
             .with_target_partitions(cores)
-            .with_batch_size(BATCH_ROWS);
+            .with_batch_size((pool_bytes / cores / ROW_BYTES).clamp(BATCH_ROWS.0, BATCH_ROWS.1));
         config.options_mut().execution.sort_spill_reservation_bytes =
             (pool_bytes / (4 * SORTS_PER_CORE * cores)).min(MAX_RESERVATION);
         Ok(Self {
@@ -90,4 +102,22 @@ pub(crate) fn engine_error(error: DataFusionError) -> Error {
         root => (code::INTERNAL, format!("the profiles cannot be merged: {root}")),
     };
     Error::new(error_code, message).caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_the_volume_limits_how_much_is_spilled() {
+        let folder = std::env::temp_dir().join(format!("exportjob-session-{}", std::process::id()));
+        let limits = Limits {
+            spill_path: folder.clone(),
+            ..Limits::default()
+        };
+        let runtime = Session::new(&limits).unwrap().context.runtime_env();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(runtime.disk_manager.max_temp_directory_size(), u64::MAX);
+    }
 }

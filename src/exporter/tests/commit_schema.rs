@@ -8,12 +8,14 @@ use std::sync::Arc;
 use common::{batch, behind, export, files, plan, profiles, rows, table, text, texts};
 use datafusion::arrow::{
     array::{
-        Array, ArrayRef, DictionaryArray, Int32Array, Int64Array, ListArray, MapArray, RecordBatch, StringArray,
-        StringViewArray, StructArray, TimestampNanosecondArray,
+        Array, ArrayRef, AsArray as _, DictionaryArray, Int32Array, Int64Array, ListArray, MapArray, RecordBatch,
+        StringArray, StringViewArray, StructArray, TimestampNanosecondArray,
     },
     buffer::OffsetBuffer,
     datatypes::{DataType, Field, Fields, Int32Type, TimeUnit},
 };
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use deltalake::kernel::{DataType as Delta, MapType, StructField, StructType};
 use exportjob_exporter::{Error, Profiles};
 use exportjob_plan::{Outcome, code};
 use tokio::sync::Barrier;
@@ -38,11 +40,16 @@ fn object(fields: &[(&str, &str)]) -> StructArray {
 
 /// A list of that one object.
 fn list(object: StructArray) -> ArrayRef {
-    let field = Field::new("item", object.data_type().clone(), true);
+    list_of(Arc::new(object))
+}
+
+/// A list of that one value.
+fn list_of(value: ArrayRef) -> ArrayRef {
+    let field = Field::new("item", value.data_type().clone(), true);
     Arc::new(ListArray::new(
         field.into(),
         OffsetBuffer::from_lengths([1]),
-        Arc::new(object),
+        value,
         None,
     ))
 }
@@ -80,16 +87,24 @@ async fn columns_of_a_later_job_are_added_and_older_rows_read_null() {
     assert_eq!(pairs, [(None, Some("e".to_owned())), (Some("a".to_owned()), None)]);
 }
 
+/// The fields `a` and `b` of each of these objects, in order.
+fn pairs(objects: &StructArray) -> Vec<(Option<String>, Option<String>)> {
+    let fields = RecordBatch::from(objects.clone());
+    let mut pairs: Vec<_> = text(&fields, "a").into_iter().zip(text(&fields, "b")).collect();
+    pairs.sort();
+    pairs
+}
+
+fn some(value: &str) -> Option<String> {
+    Some(value.to_owned())
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn nested_fields_are_added_in_objects_lists_and_map_values() {
+async fn nested_fields_are_added_in_objects_and_lists() {
     let folder = tempfile::tempdir().unwrap();
     let columns = |fields: &[(&str, &str)]| {
         let of_object: ArrayRef = Arc::new(object(fields));
-        of(vec![
-            ("o", of_object),
-            ("l", list(object(fields))),
-            ("m", map(object(fields))),
-        ])
+        of(vec![("o", of_object), ("l", list(object(fields)))])
     };
     export(&plan(folder.path(), "one"), columns(&[("a", "1")]))
         .await
@@ -101,38 +116,70 @@ async fn nested_fields_are_added_in_objects_lists_and_map_values() {
         .await
         .unwrap();
     let rows = rows(folder.path()).await;
-    assert_eq!(rows.num_rows(), 3);
-    let objects = rows
-        .column_by_name("o")
-        .unwrap()
-        .as_any()
-        .downcast_ref::<StructArray>()
-        .unwrap()
-        .clone();
-    let lists = rows
-        .column_by_name("l")
-        .unwrap()
-        .as_any()
-        .downcast_ref::<ListArray>()
-        .unwrap();
-    let maps = rows
-        .column_by_name("m")
-        .unwrap()
-        .as_any()
-        .downcast_ref::<MapArray>()
-        .unwrap();
-    let nested = [
-        objects,
-        lists.values().as_any().downcast_ref::<StructArray>().unwrap().clone(),
-        maps.values().as_any().downcast_ref::<StructArray>().unwrap().clone(),
-    ];
-    for nested in nested {
-        let fields = RecordBatch::from(nested);
-        let mut pairs: Vec<_> = text(&fields, "a").into_iter().zip(text(&fields, "b")).collect();
-        pairs.sort();
-        let some = |value: &str| Some(value.to_owned());
-        assert_eq!(pairs, [(None, some("2")), (some("1"), None), (some("4"), some("3"))]);
+    let expected = [(None, some("2")), (some("1"), None), (some("4"), some("3"))];
+    assert_eq!(pairs(rows.column_by_name("o").unwrap().as_struct()), expected);
+    let lists: &ListArray = rows.column_by_name("l").unwrap().as_list();
+    assert_eq!(pairs(lists.values().as_struct()), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_writes_less_of_a_map_leaves_the_dataset_readable() {
+    let folder = tempfile::tempdir().unwrap();
+    // Maps in maps and in lists, as the segment memberships of a profile and the identities in it.
+    let columns = |fields: &[(&str, &str)]| of(vec![("m", map(object(fields))), ("l", list_of(map(object(fields))))]);
+    for (job, fields) in [
+        ("all", &[("a", "1"), ("b", "2")][..]),
+        ("less", &[("b", "3")]),
+        ("other order", &[("b", "4"), ("a", "5")]),
+    ] {
+        export(&plan(folder.path(), job), columns(fields)).await.unwrap();
     }
+    let rows = rows(folder.path()).await;
+    let expected = [(None, some("3")), (some("1"), some("2")), (some("5"), some("4"))];
+    let maps = rows.column_by_name("m").unwrap().as_map();
+    assert_eq!(pairs(maps.values().as_struct()), expected);
+    let lists: &ListArray = rows.column_by_name("l").unwrap().as_list();
+    assert_eq!(pairs(lists.values().as_map().values().as_struct()), expected);
+}
+
+/// The readers at hand do not fill in what a file lacks inside of a map, so files are looked at one by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn nested_fields_are_added_in_map_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let columns = |fields: &[(&str, &str)]| of(vec![("m", map(object(fields)))]);
+    export(&plan(folder.path(), "one"), columns(&[("a", "1")]))
+        .await
+        .unwrap();
+    export(&plan(folder.path(), "two"), columns(&[("b", "2")]))
+        .await
+        .unwrap();
+    let table = table(folder.path()).await;
+    let fields = ["a", "b"].map(|name| StructField::nullable(name, Delta::STRING));
+    let value = Delta::from(StructType::try_new(fields).unwrap());
+    let expected = MapType::new(Delta::STRING, value, true);
+    let schema = table.snapshot().unwrap().schema();
+    assert_eq!(schema.field("m").unwrap().data_type(), &Delta::from(expected));
+    let mut written = Vec::new();
+    for file in table.get_file_uris().unwrap() {
+        let file = std::fs::File::open(file.trim_start_matches("file://")).unwrap();
+        let rows = ParquetRecordBatchReaderBuilder::try_new(file)
+            .unwrap()
+            .build()
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap();
+        let values = rows.column_by_name("m").unwrap().as_map().values().as_struct();
+        written.push((
+            values.column_names().join(","),
+            values.columns().last().unwrap().as_string::<i32>().value(0).to_owned(),
+        ));
+    }
+    written.sort();
+    assert_eq!(
+        written,
+        [("a".to_owned(), "1".to_owned()), ("a,b".to_owned(), "2".to_owned())]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -243,10 +290,7 @@ async fn the_partition_column_is_not_in_the_files() {
         name.starts_with("part-00000-test-") && name.ends_with(".zstd.parquet"),
         "{name}"
     );
-    let reader = datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(
-        std::fs::File::open(file).unwrap(),
-    )
-    .unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(file).unwrap()).unwrap();
     assert_eq!(
         reader
             .schema()

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use exportjob_api::{
-    DEFAULT_PROFILE_INSTANCE, DEFAULT_SEGMENT_NAMESPACE, Dataset, ExportJob, ExportJobSpec,
-    PROFILE_SCHEMA, ProfileStore, SegmentDefinition, SegmentFilter, SegmentStatus, Table,
+    DEFAULT_PROFILE_INSTANCE, DEFAULT_SEGMENT_NAMESPACE, Dataset, ExportJob, ExportJobSpec, PROFILE_SCHEMA,
+    ProfileStore, SegmentDefinition, SegmentFilter, SegmentStatus, Table,
 };
 
 use crate::{
-    BatchPlan, DestinationPlan, EventPlan, ExportPlan, FieldSelection, JobIdentity, Locate,
-    PLAN_VERSION, PlanError, Reference, SegmentSelection, Selection, StorePlan, TablePlan,
-    UpsertDatasets, batch_id, fields::nearest, micros, policy::resolve_policy,
+    BatchPlan, DestinationPlan, EventPlan, ExportPlan, FieldSelection, JobIdentity, Locate, PLAN_VERSION, PlanError,
+    Reference, SegmentSelection, Selection, StorePlan, TablePlan, UpsertDatasets, batch_id, fields::nearest, micros,
+    policy::resolve_policy,
 };
 
 /// What a plan is made of. All resources are of the ExportJob's namespace.
@@ -75,11 +75,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<ExportPlan, PlanError> {
             location: inputs.locate.locate(
                 &format!("Dataset {:?}", spec.destination.dataset_id),
                 &dataset.spec.location,
-                dataset
-                    .spec
-                    .volume
-                    .as_ref()
-                    .map(|_| dataset.spec.mount_path()),
+                dataset.spec.volume.as_ref().map(|_| dataset.spec.mount_path()),
             )?,
             format: dataset.spec.format,
         },
@@ -111,33 +107,31 @@ pub(crate) fn segments(spec: &ExportJobSpec) -> Vec<SegmentSelection> {
         .as_ref()
         .and_then(|filter| filter.segments.as_deref())
         .unwrap_or_default();
-    listed.iter().map(segment).collect()
+    listed.iter().map(SegmentSelection::from).collect()
 }
 
-fn segment(filter: &SegmentFilter) -> SegmentSelection {
-    let mut statuses = filter
-        .status
-        .clone()
-        .unwrap_or_else(|| vec![SegmentStatus::Realized, SegmentStatus::Existing]);
-    statuses.sort_unstable();
-    statuses.dedup();
-    SegmentSelection {
-        namespace: filter
-            .segment_ns
+impl From<&SegmentFilter> for SegmentSelection {
+    /// The entry with its defaults.
+    fn from(filter: &SegmentFilter) -> Self {
+        let mut statuses = filter
+            .status
             .clone()
-            .unwrap_or_else(|| DEFAULT_SEGMENT_NAMESPACE.to_owned()),
-        id: filter.segment_id.clone(),
-        statuses,
+            .unwrap_or_else(|| vec![SegmentStatus::Realized, SegmentStatus::Existing]);
+        statuses.sort_unstable();
+        statuses.dedup();
+        Self {
+            namespace: filter
+                .segment_ns
+                .clone()
+                .unwrap_or_else(|| DEFAULT_SEGMENT_NAMESPACE.to_owned()),
+            id: filter.segment_id.clone(),
+            statuses,
+        }
     }
 }
 
 fn refuse_unsupported(spec: &ExportJobSpec) -> Result<(), PlanError> {
-    if spec
-        .evaluation_info
-        .as_ref()
-        .and_then(|info| info.segmentation)
-        == Some(true)
-    {
+    if spec.evaluation_info.as_ref().and_then(|info| info.segmentation) == Some(true) {
         return Err(PlanError::Unsupported {
             field: "spec.evaluationInfo.segmentation".to_owned(),
             message: "this version does not evaluate segments: leave it out or set it to false to export the memberships that are in the profile store".to_owned(),
@@ -149,8 +143,7 @@ fn refuse_unsupported(spec: &ExportJobSpec) -> Result<(), PlanError> {
 fn selection(spec: &ExportJobSpec) -> Result<Selection, PlanError> {
     let filter = spec.filter.as_ref();
     let qualification = filter.and_then(|filter| filter.segment_qualification_time.as_ref());
-    let time =
-        |field: &str, text: Option<&String>| text.map(|text| micros(field, text)).transpose();
+    let time = |field: &str, text: Option<&String>| text.map(|text| micros(field, text)).transpose();
     Ok(Selection {
         segments: segments(spec),
         qualified_from: time(
@@ -165,16 +158,11 @@ fn selection(spec: &ExportJobSpec) -> Result<Selection, PlanError> {
             "spec.filter.fromIngestTimestamp",
             filter.and_then(|filter| filter.from_ingest_timestamp.as_ref()),
         )?,
-        empty_profiles: filter
-            .and_then(|filter| filter.empty_profiles)
-            .unwrap_or(false),
+        empty_profiles: filter.and_then(|filter| filter.empty_profiles).unwrap_or(false),
     })
 }
 
-fn events(
-    spec: &ExportJobSpec,
-    ingested_after: Option<i64>,
-) -> Result<Option<EventPlan>, PlanError> {
+fn events(spec: &ExportJobSpec, ingested_after: Option<i64>) -> Result<Option<EventPlan>, PlanError> {
     let Some(list) = spec
         .additional_fields
         .as_ref()
@@ -195,10 +183,7 @@ fn events(
             filter.and_then(|f| f.from_ingest_timestamp.as_ref()),
         )?
         .or(ingested_after),
-        ingested_before: time(
-            "toIngestTimestamp",
-            filter.and_then(|f| f.to_ingest_timestamp.as_ref()),
-        )?,
+        ingested_before: time("toIngestTimestamp", filter.and_then(|f| f.to_ingest_timestamp.as_ref()))?,
     }))
 }
 
@@ -217,13 +202,10 @@ fn store<'a>(inputs: &Inputs<'a>) -> Result<&'a ProfileStore, PlanError> {
 
 fn dataset<'a>(inputs: &Inputs<'a>) -> Result<&'a Dataset, PlanError> {
     let name = inputs.export_job.spec.destination.dataset_id.as_str();
-    inputs
-        .datasets
-        .get(name)
-        .ok_or_else(|| PlanError::NotFound {
-            reference: Reference::Dataset(name.to_owned()),
-            nearest: nearest(name, inputs.datasets.keys().map(String::as_str)).map(str::to_owned),
-        })
+    inputs.datasets.get(name).ok_or_else(|| PlanError::NotFound {
+        reference: Reference::Dataset(name.to_owned()),
+        nearest: nearest(name, inputs.datasets.keys().map(String::as_str)).map(str::to_owned),
+    })
 }
 
 fn check_schema(spec: &ExportJobSpec, store: &ProfileStore) -> Result<(), PlanError> {
@@ -231,12 +213,7 @@ fn check_schema(spec: &ExportJobSpec, store: &ProfileStore) -> Result<(), PlanEr
     if name == PROFILE_SCHEMA || store.spec.schemas.iter().any(|declared| declared == name) {
         return Ok(());
     }
-    let declared = store
-        .spec
-        .schemas
-        .iter()
-        .map(String::as_str)
-        .chain([PROFILE_SCHEMA]);
+    let declared = store.spec.schemas.iter().map(String::as_str).chain([PROFILE_SCHEMA]);
     Err(PlanError::NotFound {
         reference: Reference::Schema {
             store: store.metadata.name.clone().unwrap_or_default(),
@@ -254,10 +231,7 @@ fn check_mounts(store: &ProfileStore, dataset: &Dataset) -> Result<(), PlanError
     let path = dataset.spec.mount_path().trim_end_matches('/');
     if store.spec.mount_path().trim_end_matches('/') == path && read != written {
         return Err(PlanError::InvalidResource {
-            resource: format!(
-                "Dataset {:?}",
-                dataset.metadata.name.clone().unwrap_or_default()
-            ),
+            resource: format!("Dataset {:?}", dataset.metadata.name.clone().unwrap_or_default()),
             message: format!(
                 "its volume is mounted at {path}, where that of the profile store is, too: give one of them another spec.volumeMountPath"
             ),

@@ -42,6 +42,8 @@ pub const POD_CANNOT_START: &str = "POD_CANNOT_START";
 pub const JOB_REFUSED: &str = "JOB_REFUSED";
 /// The operator's settings do not allow what the spec asks for.
 pub const NOT_ALLOWED: &str = "NOT_ALLOWED";
+/// The batches could not be aborted; what may be left of them is named.
+pub const CLEAN_UP_ABANDONED: &str = "CLEAN_UP_ABANDONED";
 /// The export was stopped from outside (a signal) before it could commit; another attempt can take over.
 pub const INTERRUPTED: &str = "INTERRUPTED";
 /// Anything else.

@@ -89,10 +89,7 @@ impl fmt::Display for Reference {
                 id,
                 version: Some(version),
             } => {
-                write!(
-                    out,
-                    "merge policy {id:?} version {version} of ProfileStore {store:?}"
-                )
+                write!(out, "merge policy {id:?} version {version} of ProfileStore {store:?}")
             }
             Self::Schema { store, name } => {
                 write!(out, "schema {name:?} of ProfileStore {store:?}")

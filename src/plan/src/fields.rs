@@ -65,18 +65,14 @@ fn parse_path(field: &str, text: &str) -> Result<Option<FieldPath>, PlanError> {
         return Ok(None);
     }
     if text.is_empty() {
-        return Err(invalid(
-            "has an empty path: remove the comma too many".to_owned(),
-        ));
+        return Err(invalid("has an empty path: remove the comma too many".to_owned()));
     }
     let path = text.strip_suffix(".*").unwrap_or(text);
-    let segments: Vec<String> = path
-        .split('.')
-        .map(|segment| segment.trim().to_owned())
-        .collect();
-    if segments.iter().any(|segment| {
-        segment.is_empty() || segment.contains(char::is_whitespace) || segment == "*"
-    }) {
+    let segments: Vec<String> = path.split('.').map(|segment| segment.trim().to_owned()).collect();
+    if segments
+        .iter()
+        .any(|segment| segment.is_empty() || segment.contains(char::is_whitespace) || segment == "*")
+    {
         return Err(invalid(format!(
             "{text:?} is not a dotted path such as personalEmail.address (a * may only stand at its end)"
         )));
@@ -84,13 +80,23 @@ fn parse_path(field: &str, text: &str) -> Result<Option<FieldPath>, PlanError> {
     Ok(Some(FieldPath(segments)))
 }
 
-/// The candidate that looks most like `name`, if any looks alike.
+/// The candidate that looks most like `name`, if any looks alike: by the letters to change, whatever their case.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Jaro-Winkler from here on reads as a slip of the finger rather than as another word.
-    const ALIKE: f64 = 0.75;
+    // With more than half of the letters changed it is another word and not a slip of the finger.
+    const ALIKE: f64 = 0.5;
+    let name = name.to_lowercase();
+    let length = name.chars().count();
+    let is_alike_in_length = |candidate: &&str| {
+        let other = candidate.chars().count();
+        length <= 2 * other && other <= 2 * length
+    };
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(is_alike_in_length)
+        .map(|candidate| {
+            let score = strsim::normalized_damerau_levenshtein(&name, &candidate.to_lowercase());
+            (score, candidate)
+        })
         .filter(|(score, _)| *score >= ALIKE)
         .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
         .map(|(_, candidate)| candidate)

@@ -10,8 +10,7 @@ use crate::PlanError;
 pub trait Locate {
     /// URL of `location`, as the resource `resource` (kind and name, for errors) gives it; `mount` is where its volume
     /// is mounted, if it has one.
-    fn locate(&self, resource: &str, location: &str, mount: Option<&str>)
-    -> Result<Url, PlanError>;
+    fn locate(&self, resource: &str, location: &str, mount: Option<&str>) -> Result<Url, PlanError>;
 }
 
 /// Locations in a pod: `file:` URLs under the mount path of the volume.
@@ -19,12 +18,7 @@ pub trait Locate {
 pub struct MountedLocations;
 
 impl Locate for MountedLocations {
-    fn locate(
-        &self,
-        resource: &str,
-        location: &str,
-        mount: Option<&str>,
-    ) -> Result<Url, PlanError> {
+    fn locate(&self, resource: &str, location: &str, mount: Option<&str>) -> Result<Url, PlanError> {
         let path = absolute(resource, location)?;
         let Some(mount) = mount else {
             return Err(invalid(
@@ -56,12 +50,7 @@ pub struct LocalLocations {
 }
 
 impl Locate for LocalLocations {
-    fn locate(
-        &self,
-        resource: &str,
-        location: &str,
-        _mount: Option<&str>,
-    ) -> Result<Url, PlanError> {
+    fn locate(&self, resource: &str, location: &str, _mount: Option<&str>) -> Result<Url, PlanError> {
         let path = if let Some(rest) = location.strip_prefix("file:") {
             match rest.strip_prefix("//") {
                 Some(_) => absolute(resource, location)?,
@@ -132,12 +121,8 @@ fn normal(path: &Path) -> PathBuf {
 }
 
 fn to_url(resource: &str, path: &Path) -> Result<Url, PlanError> {
-    Url::from_directory_path(path).map_err(|()| {
-        invalid(
-            resource,
-            format!("location {} is not an absolute path", path.display()),
-        )
-    })
+    Url::from_directory_path(path)
+        .map_err(|()| invalid(resource, format!("location {} is not an absolute path", path.display())))
 }
 
 fn invalid(resource: &str, message: String) -> PlanError {

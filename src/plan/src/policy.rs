@@ -1,13 +1,12 @@
 //! Which merge policy governs an export.
 
 use exportjob_api::{
-    AttributeMergeType, DEFAULT_MERGE_POLICY_ID, IdentityGraphType, MergePolicy,
-    MergePolicyReference, ProfileStore, SegmentDefinition,
+    AttributeMergeType, DEFAULT_MERGE_POLICY_ID, IdentityGraphType, MergePolicy, MergePolicyReference, ProfileStore,
+    SegmentDefinition,
 };
 
 use crate::{
-    AttributeRule, IdentityGraphKind, MergePolicyPlan, PlanError, Reference, SegmentSelection,
-    fields::nearest,
+    AttributeRule, IdentityGraphKind, MergePolicyPlan, PlanError, Reference, SegmentSelection, fields::nearest,
 };
 
 /// The policy of the job: the one that it names; else that of its segments, if they agree; else the store's default.
@@ -26,9 +25,7 @@ pub fn resolve_policy<'a>(
     let default = default_policy(store);
     let mut policies: Vec<(String, MergePolicyPlan)> = Vec::new();
     for segment in segments {
-        let policy = match definition(&segment.namespace, &segment.id)
-            .and_then(|d| d.spec.merge_policy.as_ref())
-        {
+        let policy = match definition(&segment.namespace, &segment.id).and_then(|d| d.spec.merge_policy.as_ref()) {
             Some(reference) => find(store, reference)?,
             None => default.clone(),
         };
@@ -48,10 +45,7 @@ pub fn resolve_policy<'a>(
     })
 }
 
-fn find(
-    store: &ProfileStore,
-    reference: &MergePolicyReference,
-) -> Result<MergePolicyPlan, PlanError> {
+fn find(store: &ProfileStore, reference: &MergePolicyReference) -> Result<MergePolicyPlan, PlanError> {
     let declared = store
         .spec
         .merge_policies
@@ -65,17 +59,10 @@ fn find(
         return Ok(plan_of(policy));
     }
     let built_in = built_in();
-    if declared.count() == 0
-        && reference.id == built_in.id
-        && reference.version.is_none_or(|v| v == built_in.version)
-    {
+    if declared.count() == 0 && reference.id == built_in.id && reference.version.is_none_or(|v| v == built_in.version) {
         return Ok(built_in);
     }
-    let ids = store
-        .spec
-        .merge_policies
-        .iter()
-        .map(|policy| policy.id.as_str());
+    let ids = store.spec.merge_policies.iter().map(|policy| policy.id.as_str());
     Err(PlanError::NotFound {
         reference: Reference::MergePolicy {
             store: name_of(store).to_owned(),
@@ -90,20 +77,14 @@ fn find(
 
 fn default_policy(store: &ProfileStore) -> MergePolicyPlan {
     let policies = &store.spec.merge_policies;
-    policies
-        .iter()
-        .find(|policy| policy.default == Some(true))
-        .map_or_else(
-            || {
-                // A store without a default falls back on the built-in id, which it may have declared itself.
-                let own = policies
-                    .iter()
-                    .filter(|policy| policy.id == DEFAULT_MERGE_POLICY_ID);
-                own.max_by_key(|policy| policy.version())
-                    .map_or_else(built_in, plan_of)
-            },
-            plan_of,
-        )
+    policies.iter().find(|policy| policy.default == Some(true)).map_or_else(
+        || {
+            // A store without a default falls back on the built-in id, which it may have declared itself.
+            let own = policies.iter().filter(|policy| policy.id == DEFAULT_MERGE_POLICY_ID);
+            own.max_by_key(|policy| policy.version()).map_or_else(built_in, plan_of)
+        },
+        plan_of,
+    )
 }
 
 fn built_in() -> MergePolicyPlan {
@@ -126,9 +107,9 @@ fn plan_of(policy: &MergePolicy) -> MergePolicyPlan {
         },
         attributes: match policy.attribute_merge.type_ {
             AttributeMergeType::TimestampOrdered => AttributeRule::TimestampOrdered,
-            AttributeMergeType::DataSetPrecedence => AttributeRule::DataSetPrecedence(
-                policy.attribute_merge.order.clone().unwrap_or_default(),
-            ),
+            AttributeMergeType::DataSetPrecedence => {
+                AttributeRule::DataSetPrecedence(policy.attribute_merge.order.clone().unwrap_or_default())
+            }
         },
         event_datasets: policy.attribute_merge.event_datasets.clone(),
     }

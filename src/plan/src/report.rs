@@ -119,24 +119,20 @@ impl RunReport {
 
     /// Cuts what matters least; false when there is nothing left to cut.
     fn cut(&mut self) -> bool {
+        /// Bytes of a message that are always kept.
+        const SHORT: usize = 64;
         if !self.batches.is_empty() {
             self.batches.clear();
             return true;
         }
-        if let Some(error) = self
-            .errors
-            .iter_mut()
-            .find(|error| error.call_stack.is_some())
-        {
+        if let Some(error) = self.errors.iter_mut().find(|error| error.call_stack.is_some()) {
             error.call_stack = None;
             return true;
         }
         if self.profiles_by_namespace.len() > 1 {
             // The smallest namespaces go first.
             let keep = self.profiles_by_namespace.len() / 2;
-            let mut counts: Vec<_> = std::mem::take(&mut self.profiles_by_namespace)
-                .into_iter()
-                .collect();
+            let mut counts: Vec<_> = std::mem::take(&mut self.profiles_by_namespace).into_iter().collect();
             counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
             counts.truncate(keep);
             self.profiles_by_namespace = counts.into_iter().collect();
@@ -146,13 +142,9 @@ impl RunReport {
             self.errors.truncate(1);
             return true;
         }
-        const SHORT: usize = 1024;
+        // Halved, not cut to a length: how long a text is in JSON depends on what is in it.
         if let Some(error) = self.errors.iter_mut().find(|error| error.msg.len() > SHORT) {
-            let end = (0..=SHORT)
-                .rev()
-                .find(|end| error.msg.is_char_boundary(*end))
-                .unwrap_or(0);
-            error.msg.truncate(end);
+            error.msg.truncate(error.msg.floor_char_boundary(error.msg.len() / 2));
             error.msg.push('…');
             return true;
         }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use exportjob_api::{Dataset, ExportJob, Manifest, ProfileStore, SegmentDefinition, SegmentStatus, parse_manifests};
 use exportjob_plan::{
     AttributeRule, ExportPlan, FieldSelection, IdentityGraphKind, Inputs, LocalLocations, Locate, MountedLocations,
-    PlanError, Reference, UpsertDatasets, abort_job_name, batch_id, build, job_name, plan_name,
+    PlanError, Reference, UpsertDatasets, abort_job_name, batch_id, build, job_name, nearest, plan_name,
 };
 use serde_json::{Value, json};
 
@@ -81,21 +81,27 @@ impl World {
     }
 
     fn job(&self) -> ExportJob {
-        match one(&json!({"apiVersion": "exportjob.dev/v1alpha1", "kind": "ExportJob", "metadata": {"name": "j", "namespace": "n", "uid": UID}, "spec": self.job})) {
+        match one(
+            &json!({"apiVersion": "exportjob.dev/v1alpha1", "kind": "ExportJob", "metadata": {"name": "j", "namespace": "n", "uid": UID}, "spec": self.job}),
+        ) {
             Manifest::ExportJob(job) => *job,
             other => panic!("{other:?}"),
         }
     }
 
     fn store(&self) -> ProfileStore {
-        match one(&json!({"apiVersion": "exportjob.dev/v1alpha1", "kind": "ProfileStore", "metadata": {"name": "ups"}, "spec": self.store})) {
+        match one(
+            &json!({"apiVersion": "exportjob.dev/v1alpha1", "kind": "ProfileStore", "metadata": {"name": "ups"}, "spec": self.store}),
+        ) {
             Manifest::ProfileStore(store) => *store,
             other => panic!("{other:?}"),
         }
     }
 
     fn dataset(&self) -> Dataset {
-        match one(&json!({"apiVersion": "exportjob.dev/v1alpha1", "kind": "Dataset", "metadata": {"name": "d"}, "spec": self.dataset})) {
+        match one(
+            &json!({"apiVersion": "exportjob.dev/v1alpha1", "kind": "Dataset", "metadata": {"name": "d"}, "spec": self.dataset}),
+        ) {
             Manifest::Dataset(dataset) => *dataset,
             other => panic!("{other:?}"),
         }
@@ -116,11 +122,20 @@ fn the_defaults_are_those_of_the_api() {
     assert_eq!(plan.fields, FieldSelection::All);
     assert_eq!(plan.events, None);
     assert!(!plan.selection.empty_profiles);
-    assert_eq!((plan.merge_policy.id.as_str(), plan.merge_policy.version), ("timestampOrdered-none-mp", 1));
+    assert_eq!(
+        (plan.merge_policy.id.as_str(), plan.merge_policy.version),
+        ("timestampOrdered-none-mp", 1)
+    );
     assert_eq!(plan.merge_policy.identity_graph, IdentityGraphKind::None);
     assert_eq!(plan.started_at, 1_000_000, "microseconds");
     assert_eq!(plan.store.upsert_datasets, UpsertDatasets::Listed(Vec::new()));
-    let segment = World::new().segments(&["s"]).plan().unwrap().selection.segments.remove(0);
+    let segment = World::new()
+        .segments(&["s"])
+        .plan()
+        .unwrap()
+        .selection
+        .segments
+        .remove(0);
     assert_eq!((segment.namespace.as_str(), segment.id.as_str()), ("ups", "s"));
     assert_eq!(segment.statuses, [SegmentStatus::Realized, SegmentStatus::Existing]);
 }
@@ -143,15 +158,26 @@ fn a_plan_survives_its_serialised_form() {
 fn batch_ids_never_change() {
     // These values are what running jobs have recorded: a change here would let a batch be written twice.
     assert_eq!(batch_id(UID, None).as_str(), "e574e5f4d3915828bd9d01ca936fdadb");
-    assert_eq!(batch_id(UID, Some(("ups", "s"))).as_str(), "3a349a4382ba58389c8073b78d727dc3");
-    assert_eq!(batch_id(UID, Some(("UPS", "s"))), batch_id(UID, Some(("ups", "s"))), "case of the namespace");
+    assert_eq!(
+        batch_id(UID, Some(("ups", "s"))).as_str(),
+        "3a349a4382ba58389c8073b78d727dc3"
+    );
+    assert_eq!(
+        batch_id(UID, Some(("UPS", "s"))),
+        batch_id(UID, Some(("ups", "s"))),
+        "case of the namespace"
+    );
     assert_ne!(batch_id(UID, Some(("ups", "s"))), batch_id(UID, Some(("ups", "t"))));
 }
 
 #[test]
 fn names_are_labels_and_differ_between_jobs_of_one_name() {
     let long = "a".repeat(253);
-    for name in [job_name(&long, UID), abort_job_name(&long, UID), plan_name("my.export.job", UID)] {
+    for name in [
+        job_name(&long, UID),
+        abort_job_name(&long, UID),
+        plan_name("my.export.job", UID),
+    ] {
         assert!(name.len() <= 63 && !name.contains('.'), "{name}");
     }
     assert_ne!(job_name("j", UID), job_name("j", "another"));
@@ -173,32 +199,53 @@ fn without_a_version_the_highest_one_is_used() {
     world.job["mergePolicy"] = json!({"id": "p"});
     assert_eq!(world.plan().unwrap().merge_policy.version, 10);
     world.job["mergePolicy"] = json!({"id": "p", "version": 2});
-    assert_eq!(world.plan().unwrap().merge_policy.version, 2, "old versions stay usable");
+    assert_eq!(
+        world.plan().unwrap().merge_policy.version,
+        2,
+        "old versions stay usable"
+    );
     world.job["mergePolicy"] = json!({"id": "p", "version": 3});
     let error = world.plan().unwrap_err();
     assert_eq!(error.reason(), "MergePolicyNotFound");
     assert!(error.can_heal());
-    assert!(error.to_string().contains("\"p\" version 3 of ProfileStore \"ups\""), "{error}");
+    assert!(
+        error.to_string().contains("\"p\" version 3 of ProfileStore \"ups\""),
+        "{error}"
+    );
 }
 
 #[test]
 fn the_built_in_policy_is_there_unless_its_id_is_declared() {
     let mut world = World::new();
     world.job["mergePolicy"] = json!({"id": "timestampOrdered-none-mp", "version": 1});
-    assert_eq!(world.plan().unwrap().merge_policy.identity_graph, IdentityGraphKind::None);
+    assert_eq!(
+        world.plan().unwrap().merge_policy.identity_graph,
+        IdentityGraphKind::None
+    );
     let mut world = world.policies(json!([policy("timestampOrdered-none-mp", 2)]));
-    assert_eq!(world.plan().unwrap_err().reason(), "MergePolicyNotFound", "only version 2 is declared");
+    assert_eq!(
+        world.plan().unwrap_err().reason(),
+        "MergePolicyNotFound",
+        "only version 2 is declared"
+    );
     world.job.as_object_mut().unwrap().remove("mergePolicy");
     let plan = world.plan().unwrap();
-    assert_eq!((plan.merge_policy.version, plan.merge_policy.identity_graph), (2, IdentityGraphKind::Pdg));
+    assert_eq!(
+        (plan.merge_policy.version, plan.merge_policy.identity_graph),
+        (2, IdentityGraphKind::Pdg)
+    );
 }
 
 #[test]
 fn segments_that_agree_decide_and_segments_that_differ_are_named() {
-    let world = World::new().policies(json!([policy("p", 1), policy("q", 1)])).segments(&["a", "b"]);
+    let world = World::new()
+        .policies(json!([policy("p", 1), policy("q", 1)]))
+        .segments(&["a", "b"]);
     let world = world.definition("a", "p").definition("b", "p");
     assert_eq!(world.plan().unwrap().merge_policy.id, "p");
-    let world = World::new().policies(json!([policy("p", 1), policy("q", 1)])).segments(&["a", "b"]);
+    let world = World::new()
+        .policies(json!([policy("p", 1), policy("q", 1)]))
+        .segments(&["a", "b"]);
     let mut world = world.definition("a", "p").definition("b", "q");
     let error = world.plan().unwrap_err();
     assert_eq!(error.code(), "MERGE_POLICY_CONFLICT");
@@ -225,7 +272,10 @@ fn the_stores_default_policy_and_precedence_are_taken_over() {
         ]))
         .plan()
         .unwrap();
-    assert_eq!(plan.merge_policy.attributes, AttributeRule::DataSetPrecedence(vec!["crm".into(), "web".into()]));
+    assert_eq!(
+        plan.merge_policy.attributes,
+        AttributeRule::DataSetPrecedence(vec!["crm".into(), "web".into()])
+    );
     assert_eq!(plan.merge_policy.event_datasets, Some(vec!["web".to_owned()]));
 }
 
@@ -237,7 +287,9 @@ fn missing_references_are_named_with_the_nearest_that_exists() {
     assert_eq!(error.reason(), "ProfileStoreNotFound");
     stores.insert("upss".to_owned(), world.store());
     let error = world.plan_with(&stores, &datasets, &MountedLocations).unwrap_err();
-    assert!(matches!(&error, PlanError::NotFound { reference: Reference::ProfileStore(_), nearest: Some(near) } if near == "upss"));
+    assert!(
+        matches!(&error, PlanError::NotFound { reference: Reference::ProfileStore(_), nearest: Some(near) } if near == "upss")
+    );
     stores.insert("ups".to_owned(), world.store());
     let error = world.plan_with(&stores, &datasets, &MountedLocations).unwrap_err();
     assert_eq!(error.reason(), "DatasetNotFound");
@@ -260,7 +312,10 @@ fn evaluation_of_segments_is_refused_by_name() {
     world.job["evaluationInfo"] = json!({"segmentation": true});
     let error = world.plan().unwrap_err();
     assert_eq!((error.code(), error.can_heal()), ("UNSUPPORTED", false));
-    assert!(error.to_string().starts_with("spec.evaluationInfo.segmentation: "), "{error}");
+    assert!(
+        error.to_string().starts_with("spec.evaluationInfo.segmentation: "),
+        "{error}"
+    );
     world.job["evaluationInfo"] = json!({"segmentation": false});
     assert!(world.plan().is_ok());
 }
@@ -271,7 +326,8 @@ fn the_profile_filter_applies_to_events_unless_they_have_their_own() {
     world.job["filter"] = json!({"fromIngestTimestamp": "1970-01-01T00:00:01Z"});
     world.job["additionalFields"] = json!({"eventList": {}});
     assert_eq!(world.plan().unwrap().events.unwrap().ingested_after, Some(1_000_000));
-    world.job["additionalFields"] = json!({"eventList": {"filter": {"fromIngestTimestamp": "1970-01-01T01:00:00.5+01:00"}}});
+    world.job["additionalFields"] =
+        json!({"eventList": {"filter": {"fromIngestTimestamp": "1970-01-01T01:00:00.5+01:00"}}});
     assert_eq!(world.plan().unwrap().events.unwrap().ingested_after, Some(500_000));
 }
 
@@ -293,8 +349,33 @@ fn fields_are_dotted_paths_separated_by_commas() {
 }
 
 #[test]
+fn what_is_suggested_differs_in_the_fewest_letters() {
+    let known = [
+        "identities",
+        "identities.id",
+        "personalEmail",
+        "personalEmail.address",
+        "segmentMembership",
+        "segmentMembership.status",
+    ];
+    for (path, expected) in [
+        ("identities.ID", Some("identities.id")),
+        ("personalemail", Some("personalEmail")),
+        ("email.address", Some("personalEmail.address")),
+        ("segmentMembership.state", Some("segmentMembership.status")),
+        ("string", None),
+    ] {
+        assert_eq!(nearest(path, known), expected, "{path}");
+    }
+}
+
+#[test]
 fn locations_stay_below_the_mount() {
-    let locate = |location: &str, mount| MountedLocations.locate("ProfileStore \"ups\"", location, mount).map(|url| url.to_string());
+    let locate = |location: &str, mount| {
+        MountedLocations
+            .locate("ProfileStore \"ups\"", location, mount)
+            .map(|url| url.to_string())
+    };
     assert_eq!(locate("file:///store/a", Some("/store")).unwrap(), "file:///store/a/");
     for (location, mount, part) in [
         ("file:///store/../etc", Some("/store"), "not below /store"),
@@ -305,7 +386,10 @@ fn locations_stay_below_the_mount() {
         ("s3://lake/a", Some("/store"), "volumes only"),
     ] {
         let error = locate(location, mount).unwrap_err().to_string();
-        assert!(error.contains(part) && error.contains("ProfileStore \"ups\""), "{error}");
+        assert!(
+            error.contains(part) && error.contains("ProfileStore \"ups\""),
+            "{error}"
+        );
     }
 }
 
@@ -313,7 +397,10 @@ fn locations_stay_below_the_mount() {
 fn local_locations_are_relative_to_the_manifest_or_mapped() {
     let local = LocalLocations {
         base: PathBuf::from("/manifests"),
-        volumes: vec![("/store".into(), "/data".into()), ("/store/deep".into(), "/elsewhere".into())],
+        volumes: vec![
+            ("/store".into(), "/data".into()),
+            ("/store/deep".into(), "/elsewhere".into()),
+        ],
     };
     let locate = |location: &str| local.locate("Dataset \"d\"", location, None).unwrap().to_string();
     assert_eq!(locate("out/d"), "file:///manifests/out/d/");

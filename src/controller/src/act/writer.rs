@@ -148,11 +148,14 @@ impl<'a> Writer<'a> {
             resource_version: None,
         });
         let answer = self.api::<ExportJob>().delete(&self.name, &parameters).await;
-        let Some(answer) = accept("delete the ExportJob", answer)? else {
-            return Ok(Written::Stale);
-        };
-        if let Some(export_job) = answer.and_then(|deleted| deleted.left()) {
-            self.wrote(&export_job);
+        match accept("delete the ExportJob", answer)? {
+            Answer::Outdated => return Ok(Written::Stale),
+            Answer::Gone => {}
+            Answer::Current(deleted) => {
+                if let Some(export_job) = deleted.left() {
+                    self.wrote(&export_job);
+                }
+            }
         }
         Ok(Written::Done)
     }
@@ -173,7 +176,7 @@ impl<'a> Writer<'a> {
         let patch = json!({"metadata": {"uid": uid}, "spec": {"suspend": suspend}});
         let answer = self.api::<Job>().patch(name, &strict(), &Patch::Merge(&patch)).await;
         match accept("suspend or resume the Job", answer)? {
-            Some(Some(job)) => {
+            Answer::Current(job) => {
                 self.expectations.wrote_job(&self.uid, &job);
                 Ok(Written::Done)
             }
@@ -188,7 +191,7 @@ impl<'a> Writer<'a> {
             resource_version: None,
         });
         let answer = self.api::<Job>().delete(name, &parameters).await;
-        if accept("delete the Job", answer)?.is_none() {
+        if let Answer::Outdated = accept("delete the Job", answer)? {
             return Ok(Written::Stale);
         }
         self.expectations.deleted_job(&self.uid, name, uid);
@@ -238,22 +241,32 @@ impl<'a> Writer<'a> {
 
     fn settle(&mut self, step: &'static str, answer: Result<ExportJob, kube::Error>) -> Result<Written, ActError> {
         match accept(step, answer)? {
-            Some(Some(export_job)) => {
+            Answer::Current(export_job) => {
                 self.wrote(&export_job);
                 Ok(Written::Done)
             }
-            Some(None) => Ok(Written::Gone),
-            None => Ok(Written::Stale),
+            Answer::Gone => Ok(Written::Gone),
+            Answer::Outdated => Ok(Written::Stale),
         }
     }
 }
 
-/// `None`: what was observed is outdated. `Some(None)`: the object is gone. Both are answers, no errors.
-fn accept<T>(step: &'static str, answer: Result<T, kube::Error>) -> Result<Option<Option<T>>, ActError> {
+/// What the API server made of a write to an object that was observed.
+enum Answer<T> {
+    /// It did it; the object as it is now.
+    Current(T),
+    /// There is no such object any more.
+    Gone,
+    /// The object is not what was observed.
+    Outdated,
+}
+
+/// Not found and conflict are answers, no errors.
+fn accept<T>(step: &'static str, answer: Result<T, kube::Error>) -> Result<Answer<T>, ActError> {
     match answer {
-        Ok(object) => Ok(Some(Some(object))),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Some(None)),
-        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(None),
+        Ok(object) => Ok(Answer::Current(object)),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Answer::Gone),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Answer::Outdated),
         Err(error) => Err(failed(step, error)),
     }
 }

@@ -29,7 +29,7 @@ pub struct Parts<'a> {
     pub export_job: &'a ExportJob,
     /// Where it writes to.
     pub landing: &'a Landing,
-    /// What it reads.
+    /// What it reads; a clean-up reads nothing.
     pub store: Option<&'a ProfileStore>,
     /// What it does: `run` or `abort`.
     pub command: &'a str,
@@ -86,10 +86,7 @@ pub fn template(parts: &Parts<'_>, settings: &Settings) -> PodTemplateSpec {
 
 fn container(parts: &Parts<'_>, overrides: &PodTemplate, mounts: Vec<VolumeMount>, settings: &Settings) -> Container {
     let execution = parts.export_job.spec.execution.clone().unwrap_or_default();
-    let policy = execution
-        .image_pull_policy
-        .unwrap_or_else(|| settings.exporter_image_pull_policy.clone());
-    let image = execution.image.unwrap_or_else(|| settings.exporter_image.clone());
+    let (image, policy) = image(parts, settings);
     Container {
         name: CONTAINER.to_owned(),
         image: Some(image),
@@ -120,6 +117,23 @@ fn container(parts: &Parts<'_>, overrides: &PodTemplate, mounts: Vec<VolumeMount
         }),
         ..Container::default()
     }
+}
+
+/// Image and pull policy. A clean-up is the operator's own business: an image of the author that cannot be pulled must
+/// not hold it up.
+fn image(parts: &Parts<'_>, settings: &Settings) -> (String, String) {
+    let execution = parts.export_job.spec.execution.clone().unwrap_or_default();
+    let own = (
+        settings.exporter_image.clone(),
+        settings.exporter_image_pull_policy.clone(),
+    );
+    if parts.store.is_none() {
+        return own;
+    }
+    (
+        execution.image.unwrap_or(own.0),
+        execution.image_pull_policy.unwrap_or(own.1),
+    )
 }
 
 /// The operator's variables come last: of two with one name Kubernetes takes the last.

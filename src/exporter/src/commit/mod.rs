@@ -81,14 +81,18 @@ impl From<Error> for Undecided {
 }
 
 /// Makes the table ready for a job that writes `columns`: created if it is absent, refused if its rules or types do not
-/// allow them.
-pub(crate) async fn prepare(dataset: &Dataset, columns: &StructType) -> Result<()> {
+/// allow them. Returns the columns as they are written to this table.
+pub(crate) async fn prepare(dataset: &Dataset, columns: &StructType) -> Result<StructType> {
     let state = match dataset.load().await? {
         Some(state) => state,
         None => create(dataset, &schema::created(columns)?).await?,
     };
     vet::vet(&dataset.place(), &state)?;
-    schema::merge(&dataset.name, &state.schema(), columns).map(drop)
+    let table = state.schema();
+    match schema::merge(&dataset.name, &table, columns)? {
+        Some(merged) => schema::written(&merged, columns),
+        None => schema::written(&table, columns),
+    }
 }
 
 /// Refuses a table that no job can write to.
@@ -103,33 +107,48 @@ pub(crate) async fn propose(
     attempt: &str,
     proposal: &Proposal<'_>,
 ) -> Result<Decision, Undecided> {
-    for turn in 0..TRIES {
-        let state = match dataset.load().await? {
-            Some(state) => state,
-            None => create(dataset, &first_columns(proposal)?).await?,
+    let mut turn = 0;
+    loop {
+        // What the log refused may be this very proposal, which is in it already and whose success was lost on the way
+        // back: until the log has been seen again, its files must stay.
+        let unseen = |error| Undecided {
+            error,
+            nothing_landed: turn == 0,
         };
-        if let Some(decision) = decided(dataset, &state, plan, attempt).await? {
+        let state = match dataset.load().await.map_err(unseen)? {
+            Some(state) => state,
+            None => create(dataset, &first_columns(proposal)?).await.map_err(unseen)?,
+        };
+        let decision = decided(dataset, &state, plan, attempt).await.map_err(unseen)?;
+        if let Some(decision) = decision {
             return Ok(decision);
         }
         let error = match try_once(dataset, &state, plan, attempt, proposal).await? {
             Ok(version) => return Ok(Decision::Won(version)),
             Err(error) => error,
         };
-        if is_conflict(&error) {
+        turn += 1;
+        if is_conflict(&error) && turn < TRIES {
             tracing::info!(%error, turn, "another writer was faster, looking again");
             tokio::time::sleep(pause(turn)).await;
-            continue;
+        } else {
+            return after_failure(dataset, plan, attempt, failure(dataset, error)).await;
         }
-        return after_failure(dataset, plan, attempt, error).await;
     }
-    Err(Error::new(
-        code::DATASET_UNWRITABLE,
-        format!(
+}
+
+fn failure(dataset: &Dataset, error: DeltaTableError) -> Error {
+    if is_conflict(&error) {
+        let message = format!(
             "the Delta table at {} changed {TRIES} times while this export tried to commit: try again later",
             dataset.place()
-        ),
+        );
+        return Error::new(code::DATASET_UNWRITABLE, message).caused_by(error);
+    }
+    unwritable(
+        format!("cannot commit to the Delta table at {}", dataset.place()),
+        error,
     )
-    .into())
 }
 
 fn first_columns(proposal: &Proposal<'_>) -> Result<StructType> {
@@ -261,12 +280,8 @@ async fn after_failure(
     dataset: &Dataset,
     plan: &ExportPlan,
     attempt: &str,
-    error: DeltaTableError,
+    error: Error,
 ) -> Result<Decision, Undecided> {
-    let error = unwritable(
-        format!("cannot commit to the Delta table at {}", dataset.place()),
-        error,
-    );
     let looked = async {
         let state = dataset.load().await?;
         match state {
@@ -287,7 +302,7 @@ async fn after_failure(
     }
 }
 
-/// Time to wait before the next turn: doubled each time, from 10 ms, and different for each writer.
+/// Time to wait before a turn, the first of which is 0: doubled each time, from 20 ms, and different for each writer.
 fn pause(turn: u32) -> Duration {
     let ceiling = Duration::from_millis(10)
         .saturating_mul(1 << turn.min(8))
@@ -302,3 +317,6 @@ fn pause(turn: u32) -> Duration {
 pub(crate) fn epoch_millis() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,31 @@ pub(crate) fn merge(dataset: &str, table: &StructType, job: &StructType) -> Resu
     ))
 }
 
+/// The columns of `job` as they are written to a table with the columns `merged`: a map holds whatever the table has in
+/// it, null where the job has nothing to say. Most readers fill in what a file lacks, but not inside of maps.
+pub(crate) fn written(merged: &StructType, job: &StructType) -> Result<StructType> {
+    let fields = job.fields().map(|field| {
+        let mut field = field.clone();
+        if let Some(known) = merged.field(field.name()) {
+            field.data_type = written_type(&known.data_type, &field.data_type)?;
+        }
+        Ok(field)
+    });
+    build(fields.collect::<Result<Vec<_>>>()?)
+}
+
+fn written_type(merged: &DataType, job: &DataType) -> Result<DataType> {
+    Ok(match (merged, job) {
+        (DataType::Struct(merged), DataType::Struct(job)) => written(merged, job)?.into(),
+        (DataType::Array(merged), DataType::Array(job)) => {
+            let element = written_type(merged.element_type(), job.element_type())?;
+            ArrayType::new(element, job.contains_null()).into()
+        }
+        (DataType::Map(_), DataType::Map(_)) => merged.clone(),
+        _ => job.clone(),
+    })
+}
+
 fn build(fields: impl IntoIterator<Item = StructField>) -> Result<StructType> {
     StructType::try_new(fields).map_err(|error| {
         Error::new(
@@ -64,17 +89,17 @@ fn merge_structs(path: &str, table: &StructType, job: &StructType, conflicts: &m
         if table.field(field.name()).is_some() {
             continue;
         }
-        if let Some(alike) = table
+        match table
             .fields()
             .find(|other| other.name().eq_ignore_ascii_case(field.name()))
         {
-            conflicts.push(format!(
+            Some(alike) => conflicts.push(format!(
                 "{} differs from the dataset's {} in case only",
                 join(path, field.name()),
                 join(path, alike.name())
-            ));
+            )),
+            None => fields.push(field.clone()),
         }
-        fields.push(field.clone());
     }
     build(fields)
 }

@@ -67,11 +67,16 @@ impl Dataset {
             )
             .caused_by(error)
         })?;
-        Ok(Self {
+        Ok(Self::over(destination, log))
+    }
+
+    /// The table that this log is of.
+    pub(super) fn over(destination: &DestinationPlan, log: LogStoreRef) -> Self {
+        Self {
             name: destination.dataset.clone(),
             location: destination.location.clone(),
             log,
-        })
+        }
     }
 
     /// Where it is, for people: a path, or the URL of what is no folder.

@@ -46,7 +46,8 @@ pub(crate) fn inner(data_type: &DataType) -> Option<&Fields> {
     }
 }
 
-fn has(fields: &Fields, path: &[String]) -> bool {
+/// Whether there is a field at this path; at the empty one there always is.
+pub(crate) fn has(fields: &Fields, path: &[String]) -> bool {
     let Some((first, rest)) = path.split_first() else {
         return true;
     };

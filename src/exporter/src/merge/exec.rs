@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use datafusion::{
     arrow::array::RecordBatch,
     common::{DataFusionError, Result, tree_node::TreeNodeRecursion},
-    execution::{SendableRecordBatchStream, TaskContext},
+    execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryLimit},
     physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
@@ -27,8 +27,12 @@ use super::{
 const BATCH_PROFILES: usize = 4096;
 /// Most events and identities of a batch, give or take a profile.
 const BATCH_ELEMENTS: usize = 64 * 1024;
-/// Bytes of input that are held for a batch, give or take a profile.
+/// Most bytes of input that are held for a batch, give or take a profile.
 const WINDOW_BYTES: usize = 32 << 20;
+/// Least bytes of that, however little memory there is.
+const LEAST_WINDOW_BYTES: usize = 1 << 20;
+/// What all partitions hold is at most this part of the engine's memory, beside which it is.
+const WINDOW_PART: usize = 16;
 
 /// The four inputs: each with the same partitions, its rows sorted by key, rows of a key in the same partition.
 pub(crate) struct MergeInputs {
@@ -121,6 +125,7 @@ impl ExecutionPlan for ProfileMergeExec {
         let batches = self.rules.audience.batches();
         let merge = Merge {
             rules: self.rules.clone(),
+            window_bytes: window_bytes(&context, self.properties.partitioning.partition_count()),
             fragments: Cursor::new(fragments.execute(partition, context.clone())?),
             events: Cursor::new(events.execute(partition, context.clone())?),
             identities: Cursor::new(identities.execute(partition, context.clone())?),
@@ -137,9 +142,18 @@ impl ExecutionPlan for ProfileMergeExec {
     }
 }
 
+/// Bytes of input that each of `partitions` may hold.
+fn window_bytes(context: &TaskContext, partitions: usize) -> usize {
+    match context.memory_pool().memory_limit() {
+        MemoryLimit::Finite(bytes) => (bytes / WINDOW_PART / partitions.max(1)).clamp(LEAST_WINDOW_BYTES, WINDOW_BYTES),
+        MemoryLimit::Infinite | MemoryLimit::Unknown => WINDOW_BYTES,
+    }
+}
+
 /// A merge under way.
 struct Merge {
     rules: Arc<Rules>,
+    window_bytes: usize,
     fragments: Cursor<Fragments>,
     events: Cursor<Events>,
     identities: Cursor<Identities>,
@@ -194,7 +208,7 @@ impl Merge {
 
     fn is_full(&self) -> bool {
         let held = self.fragments.bytes() + self.events.bytes() + self.identities.bytes() + self.memberships.bytes();
-        self.output.rows() >= BATCH_PROFILES || self.output.elements() >= BATCH_ELEMENTS || held >= WINDOW_BYTES
+        self.output.rows() >= BATCH_PROFILES || self.output.elements() >= BATCH_ELEMENTS || held >= self.window_bytes
     }
 
     fn deliver(&mut self) -> Result<RecordBatch> {
@@ -225,3 +239,6 @@ fn windows<'a>(
         memberships: memberships.window(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,22 +3,16 @@
 use std::cmp::Ordering;
 
 use datafusion::arrow::{
-    array::{Array, ArrayRef, make_comparator},
+    array::{ArrayRef, make_comparator},
     compute::SortOptions,
     error::ArrowError,
-    util::display::{ArrayFormatter, FormatOptions},
 };
 
-/// Compares two rows by their leaves, first to last: nulls first, then by value where the type has an order and by its
-/// text otherwise (lists, maps). The order means nothing; it is the same whatever the order of files.
+/// Compares two rows by their leaves, first to last, nulls first; lists and maps by their elements. The order means
+/// nothing; it is the same whatever the order of files, and rows that it calls equal are.
 pub(super) fn compare(a: &[ArrayRef], row_a: usize, b: &[ArrayRef], row_b: usize) -> Result<Ordering, ArrowError> {
     for (a, b) in a.iter().zip(b) {
-        let ordering = match (a.is_null(row_a), b.is_null(row_b)) {
-            (true, true) => Ordering::Equal,
-            (true, false) => Ordering::Less,
-            (false, true) => Ordering::Greater,
-            (false, false) => compare_values(a, row_a, b, row_b)?,
-        };
+        let ordering = make_comparator(a.as_ref(), b.as_ref(), SortOptions::default())?(row_a, row_b);
         if ordering != Ordering::Equal {
             return Ok(ordering);
         }
@@ -26,14 +20,56 @@ pub(super) fn compare(a: &[ArrayRef], row_a: usize, b: &[ArrayRef], row_b: usize
     Ok(Ordering::Equal)
 }
 
-fn compare_values(a: &ArrayRef, row_a: usize, b: &ArrayRef, row_b: usize) -> Result<Ordering, ArrowError> {
-    if a.data_type().is_nested() {
-        let options = FormatOptions::new().with_null("null");
-        let text = |array: &ArrayRef, row: usize| {
-            ArrayFormatter::try_new(array.as_ref(), &options).and_then(|formatter| formatter.value(row).try_to_string())
-        };
-        return Ok(text(a, row_a)?.cmp(&text(b, row_b)?));
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{ListBuilder, MapBuilder, StringBuilder};
+
+    use super::*;
+
+    /// Each row is less than the next, and equal to itself alone.
+    fn ascending(rows: usize, column: ArrayRef) {
+        let leaves = [column];
+        for a in 0..rows {
+            for b in 0..rows {
+                assert_eq!(compare(&leaves, a, &leaves, b).unwrap(), a.cmp(&b), "{a} {b}");
+            }
+        }
     }
-    let comparator = make_comparator(a.as_ref(), b.as_ref(), SortOptions::default())?;
-    Ok(comparator(row_a, row_b))
+
+    #[test]
+    fn lists_that_read_alike_are_still_told_apart() {
+        let mut lists = ListBuilder::new(StringBuilder::new());
+        lists.append_null();
+        for row in [
+            &[][..],
+            &[None],
+            &[Some("a"), Some("b")],
+            &[Some("a, b")],
+            &[Some("null")],
+        ] {
+            lists.append_value(row.iter().copied());
+        }
+        ascending(6, Arc::new(lists.finish()));
+    }
+
+    #[test]
+    fn maps_that_read_alike_are_still_told_apart() {
+        let mut maps = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+        for row in [
+            &[("k", None)][..],
+            &[("k", Some("1")), ("l", Some("2"))],
+            &[("k", Some("1, l: 2"))],
+            &[("k", Some("null"))],
+        ] {
+            for (key, value) in row {
+                maps.keys().append_value(key);
+                maps.values().append_option(*value);
+            }
+            maps.append(true).unwrap();
+        }
+        ascending(4, Arc::new(maps.finish()));
+    }
 }

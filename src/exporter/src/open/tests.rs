@@ -6,14 +6,14 @@ use std::{fs, sync::Arc};
 
 use datafusion::arrow::{
     array::{
-        ArrayRef, Int32Array, Int64Array, RecordBatch, StructArray, Time64MicrosecondArray, TimestampSecondArray,
-        UInt64Array,
+        ArrayRef, Date32Array, Int32Array, Int64Array, RecordBatch, StructArray, Time64MicrosecondArray,
+        TimestampSecondArray, UInt64Array,
     },
     datatypes::{DataType, Field, Fields},
 };
 use deltalake::{DeltaTable, protocol::SaveMode};
 use exportjob_api::{SegmentStatus, TableFormat};
-use exportjob_plan::{SegmentSelection, TablePlan, code};
+use exportjob_plan::{EventPlan, FieldSelection, SegmentSelection, TablePlan, code};
 use url::Url;
 
 use self::store::{Store, column, records, rows, table_at, text, times, value, without};
@@ -124,13 +124,13 @@ async fn a_torn_file_is_found_before_any_row_is_read() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_there_is_unreadable_and_worth_another_try() {
+async fn a_folder_that_is_not_there_is_unreadable_and_not_worth_another_try() {
     let mut store = Store::new(&[]);
     store.plan.store.fragments[0].location = Url::parse("file:///not/there/").unwrap();
     let error = store.refusal().await;
     assert_eq!(
         (error.code(), error.exit_code()),
-        (code::STORE_UNREADABLE, exportjob_plan::exit::RETRY)
+        (code::STORE_UNREADABLE, exportjob_plan::exit::USER_ERROR)
     );
     assert!(error.to_string().contains("/not/there"), "{error}");
 }
@@ -234,6 +234,35 @@ async fn a_table_takes_part_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_mapped_column_is_null_in_files_from_before_it_came() {
+    let old = records(&["a"], &[("city", text(&[Some("not this one")]))]);
+    let new = records(&["b"], &[("town", text(&[Some("Bern")]))]);
+    let mut store = Store::new(&[("1.parquet", old), ("2.parquet", new)]).fields("city");
+    store.plan.store.fragments[0].columns = [("city".to_owned(), column("town"))].into();
+    assert_eq!(store.export().await.unwrap(), ["Bern", "null"]);
+}
+
+#[tokio::test]
+async fn a_date_is_a_time_too() {
+    let days: ArrayRef = Arc::new(Date32Array::from(vec![2, 3]));
+    let dated = without(&records(&["a", "b"], &[("day", days.clone())]), "ups_ingested");
+    let columns = dated
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect::<Vec<_>>();
+    let dated = columns
+        .into_iter()
+        .zip(dated.columns().iter().cloned())
+        .chain([("ups_ingested".to_owned(), days)]);
+    let dated = RecordBatch::try_from_iter(dated).unwrap();
+    let mut store = Store::new(&[("1.parquet", dated)]).fields("day");
+    store.plan.selection.ingested_after = Some(2 * 86_400_000_000);
+    assert_eq!(store.export().await.unwrap(), ["1970-01-04"]);
+}
+
+#[tokio::test]
 async fn lone_identities_and_clusters_of_the_same_name_stay_apart() {
     let mut store = Store::new(&[("1.parquet", records(&["5:emaila", "b"], &[]))]).fields("identities.id");
     let graph = rows(&[
@@ -306,6 +335,40 @@ async fn rows_of_a_delta_table_are_as_new_as_their_commit() {
 }
 
 #[tokio::test]
+async fn a_delta_table_may_be_partitioned_by_any_text() {
+    const PLACES: [&str; 5] = ["12:30", "50% off", "a/b", "ä #1?", "plain"];
+    let mut store = Store::new(&[]).fields("place,identities.id");
+    let path = store.folder.path().join("delta");
+    fs::create_dir_all(&path).unwrap();
+    let places = text(&PLACES.map(Some));
+    let batch = without(
+        &records(&["a", "b", "c", "d", "e"], &[("place", places)]),
+        "ups_ingested",
+    );
+    let table = DeltaTable::try_from_url(Url::from_directory_path(&path).unwrap())
+        .await
+        .unwrap();
+    table
+        .write(vec![batch])
+        .with_partition_columns(["place"])
+        .await
+        .unwrap();
+    store.plan.store.fragments = vec![TablePlan {
+        format: TableFormat::Delta,
+        ..table_at(&path)
+    }];
+    // Without a time of their own, rows have that of the commit, which is found by the files' names.
+    store.plan.selection.ingested_after = Some(0);
+    let mut expected: Vec<String> = PLACES
+        .iter()
+        .zip(["a", "b", "c", "d", "e"])
+        .map(|(place, id)| format!("[{{id: {id}}}] | {place}"))
+        .collect();
+    expected.sort();
+    assert_eq!(store.export().await.unwrap(), expected);
+}
+
+#[tokio::test]
 async fn a_delta_table_declared_as_parquet_is_refused() {
     let store = Store::new(&[("1.parquet", records(&["a"], &[]))]);
     fs::create_dir_all(store.folder.path().join("fragments/_delta_log")).unwrap();
@@ -372,4 +435,40 @@ async fn what_does_not_fit_into_memory_is_joined_and_sorted_on_disk_with_the_sam
         in_memory == store.export().await.unwrap(),
         "other rows with less memory"
     );
+}
+
+#[tokio::test]
+async fn wide_rows_and_events_are_sorted_on_disk_too() {
+    let mut store = large_store();
+    let ids: Vec<String> = (0..30_000)
+        .map(|number| format!("identity-{:06}", number % 3000))
+        .collect();
+    let ids: Vec<Option<&str>> = ids.iter().map(|id| Some(id.as_str())).collect();
+    let same = |value| text(&vec![Some(value); ids.len()]);
+    let numbers: Vec<String> = (0..ids.len()).map(|number| format!("{number:0>1000}")).collect();
+    let numbers = text(&numbers.iter().map(|number| Some(number.as_str())).collect::<Vec<_>>());
+    let times = times(&(0..).take(ids.len()).collect::<Vec<_>>());
+    let events = rows(&[
+        ("ups_namespace", same("email")),
+        ("ups_identity", text(&ids)),
+        ("ups_dataset", same("web")),
+        ("ups_ingested", times.clone()),
+        ("_id", numbers),
+        ("timestamp", times),
+    ]);
+    store.plan.store.events = vec![store.table("events", &[("1.parquet", events)])];
+    store.plan.events = Some(EventPlan {
+        fields: FieldSelection::All,
+        ingested_after: None,
+        ingested_before: None,
+    });
+    store = store.fields("identities.id,timeSeriesEvents._id");
+    store.memory_bytes = 1 << 30;
+    let in_memory = store.export().await.unwrap();
+    store.memory_bytes = 96 << 20;
+    let on_disk = store
+        .export()
+        .await
+        .unwrap_or_else(|error| panic!("{error} {:?}", error.reported()));
+    assert!(in_memory == on_disk, "other rows with less memory");
 }

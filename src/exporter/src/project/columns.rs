@@ -9,7 +9,7 @@ use crate::{
     Error, Result,
     fields::{
         dotted,
-        prune::{inner, select},
+        prune::{has, inner, select},
         types::{TEXT, time, unsupported},
     },
     merge::{EVENTS, IDENTITIES, IDENTITY_MAP, SEGMENT_MEMBERSHIP, Shape, identities_type, identity_map_type},
@@ -53,15 +53,14 @@ pub(crate) fn shape(plan: &ExportPlan, tables: &Tables) -> Result<Shape> {
     let attributes = tables.fragments.fields();
     check_reserved(&attributes)?;
     let memberships = tables.memberships.as_ref().map(StoreTable::fields).unwrap_or_default();
+    let events = plan.events.as_ref();
+    let events = events
+        .map(|events| event_fields(&plan.fields, events, tables))
+        .transpose()?;
     let all = Shape {
         written: Fields::empty(),
         attributes: attributes.clone(),
-        events: plan
-            .events
-            .as_ref()
-            .map(|events| event_fields(events, tables))
-            .transpose()?
-            .unwrap_or_default(),
+        events: events.unwrap_or_default(),
         has_valid_until: memberships.find(roles::VALID_UNTIL.name).is_some(),
         membership: MEMBERSHIP_EXTRAS
             .iter()
@@ -107,7 +106,9 @@ fn written(plan: &ExportPlan, all: &Shape) -> Result<Fields> {
     Ok(kept.collect())
 }
 
-fn event_fields(plan: &EventPlan, tables: &Tables) -> Result<Fields> {
+/// What an event has in this export: what the list of event fields takes, of which `fields` may take less.
+fn event_fields(fields: &FieldSelection, plan: &EventPlan, tables: &Tables) -> Result<Fields> {
+    const LIST: &str = "spec.additionalFields.eventList.fields";
     let stored = tables.events.as_ref().map(StoreTable::fields).unwrap_or_default();
     // Events of a store without any still have these.
     let own = [(roles::EVENT_ID.name, TEXT), (roles::EVENT_TIME.name, time())];
@@ -115,8 +116,22 @@ fn event_fields(plan: &EventPlan, tables: &Tables) -> Result<Fields> {
     let missing: Vec<FieldRef> = missing
         .map(|(name, data_type)| Arc::new(Field::new(name, data_type, true)))
         .collect();
-    let fields: Fields = missing.into_iter().chain(stored.iter().cloned()).collect();
-    select(&fields, &plan.fields, "spec.additionalFields.eventList.fields")
+    let all: Fields = missing.into_iter().chain(stored.iter().cloned()).collect();
+    let listed = select(&all, &plan.fields, LIST)?;
+    let FieldSelection::Paths(paths) = fields else {
+        return Ok(listed);
+    };
+    let left_out = paths.iter().find(|path| match path.segments() {
+        [first, rest @ ..] => first == EVENTS && has(&all, rest) && !has(&listed, rest),
+        [] => false,
+    });
+    match left_out {
+        None => Ok(listed),
+        Some(path) => Err(Error::new(
+            code::UNKNOWN_FIELD,
+            format!("spec.fields: {path} is left out by {LIST}: name it there, too, or remove it here"),
+        )),
+    }
 }
 
 /// What has to be read for these columns.

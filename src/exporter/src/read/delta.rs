@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,6 +14,7 @@ use datafusion::{
         datatypes::{DataType, Fields},
     },
     catalog::TableProvider,
+    error::DataFusionError,
 };
 use deltalake::{DeltaTableError, logstore::LogStoreRef};
 use exportjob_plan::code;
@@ -20,8 +22,11 @@ use futures::TryStreamExt as _;
 use serde::Deserialize;
 use url::Url;
 
-use super::files::{cannot_read, read_footer};
-use crate::{Error, Result, Session};
+use super::{
+    files::{cannot_list, read_footer},
+    reader::external,
+};
+use crate::{Error, Result, Session, error::io_kind};
 
 /// Column that a scan adds: the file that a row comes from.
 const FILE_COLUMN: &str = "__exportjob_file";
@@ -42,7 +47,7 @@ pub(crate) struct DeltaInput {
 impl DeltaInput {
     /// Opens the current version. `needs_times`: rows may need the time when they were committed.
     pub async fn open(location: &Url, folder: &Path, session: &Session, needs_times: bool) -> Result<Self> {
-        std::fs::read_dir(folder).map_err(|error| cannot_read(folder, error))?;
+        std::fs::read_dir(folder).map_err(|error| cannot_list(folder, error))?;
         let table = deltalake::open_table(location.clone())
             .await
             .map_err(|error| cannot_open(folder, error))?;
@@ -56,7 +61,7 @@ impl DeltaInput {
             .map_err(failed)?;
         let (mut paths, mut rows) = (HashMap::new(), 0);
         for file in &files {
-            let path = local_path(location, &file.path(), folder)?;
+            let path = decoded_path(&file.path(), folder)?;
             paths.insert(path, file.modification_time().saturating_mul(1000));
             rows += file.num_records().unwrap_or_default();
         }
@@ -133,21 +138,30 @@ async fn check_footers(mut paths: Vec<PathBuf>) -> Result<()> {
         .map_err(|error| Error::new(code::INTERNAL, "reading the footers of a table stopped").caused_by(error))?
 }
 
-/// Path of a file of the table; its log has it as a relative or absolute URL.
+/// Path of a file of the table, as its log has it: a relative or absolute URL.
 fn local_path(location: &Url, path: &str, folder: &Path) -> Result<PathBuf> {
-    location
-        .join(path)
-        .ok()
-        .and_then(|url| url.to_file_path().ok())
-        .ok_or_else(|| {
-            Error::new(
-                code::INVALID_STORE,
-                format!(
-                    "the Delta table {} has a file outside of its volume: {path}",
-                    folder.display()
-                ),
-            )
-        })
+    let url = location.join(path).map_err(|_| outside(path, folder))?;
+    url.to_file_path().map_err(|()| outside(path, folder))
+}
+
+/// The same, as a snapshot has it: a relative path is no longer encoded. Folders of partitions have names with signs
+/// that are encoded once more in a URL, such as `at=12%3A30`.
+fn decoded_path(path: &str, folder: &Path) -> Result<PathBuf> {
+    if path.contains("://") || path.starts_with("file:") {
+        let url = Url::parse(path).map_err(|_| outside(path, folder))?;
+        return url.to_file_path().map_err(|()| outside(path, folder));
+    }
+    Ok(folder.join(path))
+}
+
+fn outside(path: &str, folder: &Path) -> Error {
+    Error::new(
+        code::INVALID_STORE,
+        format!(
+            "the Delta table {} has a file outside of its volume: {path}",
+            folder.display()
+        ),
+    )
 }
 
 #[derive(Deserialize)]
@@ -204,6 +218,22 @@ async fn commit_times(
         }
     }
     Ok(())
+}
+
+/// What went wrong while rows of `table` were read: the volume, or what is in a file. The engine does not say in which.
+pub(super) fn scan_failed(table: &str, error: DataFusionError) -> DataFusionError {
+    let (error_code, message) = match (io_kind(&error), error.find_root()) {
+        (Some(kind), _) if kind != io::ErrorKind::UnexpectedEof => (
+            code::STORE_UNREADABLE,
+            format!("a file of the Delta table {table} cannot be read: check the volume"),
+        ),
+        (Some(_), _) | (None, DataFusionError::ParquetError(_) | DataFusionError::ArrowError(_, _)) => (
+            code::CORRUPT_FILE,
+            format!("the Delta table {table} has a file that is not whole: restore the table, or write its rows anew"),
+        ),
+        _ => return error,
+    };
+    external(Error::new(error_code, message).caused_by(error))
 }
 
 fn cannot_open(folder: &Path, error: DeltaTableError) -> Error {

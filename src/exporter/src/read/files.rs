@@ -55,7 +55,14 @@ fn list(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
             format!("{} is a Delta table: declare it with format: delta", folder.display()),
         ));
     }
-    let failed = |error: io::Error| cannot_read(folder, error);
+    // A folder within a table may be on its way out.
+    let failed = |error| {
+        if depth == 0 {
+            cannot_list(folder, error)
+        } else {
+            cannot_read(folder, error)
+        }
+    };
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         // Names with these are what other tools work on, or their marks: _temporary, _SUCCESS, .crc.
@@ -147,6 +154,13 @@ pub(crate) fn broken(path: &Path, error: ParquetError) -> Error {
         path.display()
     );
     Error::new(code::CORRUPT_FILE, message).caused_by(error)
+}
+
+/// The folder of a table cannot be read. Where there is none, the location is wrong.
+pub(crate) fn cannot_list(folder: &Path, error: io::Error) -> Error {
+    let is_misplaced = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    let error = cannot_read(folder, error);
+    if is_misplaced { error.lasting() } else { error }
 }
 
 pub(crate) fn cannot_read(path: &Path, error: io::Error) -> Error {

@@ -38,6 +38,15 @@ impl Mapping {
             columns,
             only_mapped: plan.only_mapped,
         };
+        if mapping.dataset.is_some() && plan.columns.contains_key(DATASET.name) {
+            return Err(invalid(
+                table,
+                &format!(
+                    "has a dataset, and columns maps {}, too: keep one of them",
+                    DATASET.name
+                ),
+            ));
+        }
         mapping.check_overlaps(&plan.columns, table)?;
         Ok(mapping)
     }
@@ -73,11 +82,14 @@ impl Mapping {
         for (path, origin) in &self.columns {
             let node = match origin {
                 Origin::Value(value) => Node::Leaf(Source::Value(value.clone())),
-                // A file from before the column was added: nulls.
-                Origin::Column(from) => match columns.find(from) {
-                    Some(node) => node.clone(),
-                    None => continue,
-                },
+                Origin::Column(from) => {
+                    let Some(node) = columns.find(from) else {
+                        // A file from before the column was added: nulls, whatever it has under the store's name.
+                        mapped.remove(path);
+                        continue;
+                    };
+                    node.clone()
+                }
             };
             if !mapped.insert(path, node) {
                 return Err(invalid(

@@ -18,6 +18,7 @@ use exportjob_plan::code;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 
 use super::{
+    delta::scan_failed,
     files::{broken, cannot_read},
     mask::mask,
     recipe::{Getter, Wanted},
@@ -111,7 +112,10 @@ impl Reader {
     pub fn open(&self, piece: Piece, context: Arc<TaskContext>) -> BoxStream<'static, DataFusionResult<RecordBatch>> {
         match (piece, &self.part.input) {
             (Piece::Partition(plan, partition), _) => match plan.execute(partition, context) {
-                Ok(stream) => stream.boxed(),
+                Ok(stream) => {
+                    let table = self.part.name.clone();
+                    stream.map_err(move |error| scan_failed(&table, error)).boxed()
+                }
                 Err(error) => futures::stream::once(async { Err(error) }).boxed(),
             },
             (Piece::RowGroups(groups), Input::Parquet(file)) => {

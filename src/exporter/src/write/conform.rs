@@ -4,28 +4,23 @@ use std::sync::Arc;
 
 use datafusion::arrow::{
     array::{ArrayRef, RecordBatch},
-    compute::{CastOptions, cast_with_options},
-    datatypes::{DataType, Schema, SchemaRef},
+    datatypes::{DataType, SchemaRef},
 };
 use deltalake::kernel::StructType;
 use exportjob_plan::code;
 
-use crate::{
-    Error, Result,
-    commit::{arrow_schema, delta_schema},
-};
+use crate::{Error, Result, commit::arrow_schema, read::convert};
 
 /// Turns rows of the profile store's types into rows of the dataset's: times in microseconds, no views, no
-/// dictionaries.
+/// dictionaries, maps with all that the dataset has in them.
 pub(crate) struct Conform {
     columns: StructType,
     schema: SchemaRef,
 }
 
 impl Conform {
-    /// From the columns of an export.
-    pub(crate) fn new(schema: &Schema) -> Result<Self> {
-        let columns = delta_schema(schema)?;
+    /// To these columns.
+    pub(crate) fn new(columns: StructType) -> Result<Self> {
         let schema = arrow_schema(&columns)?;
         Ok(Self { columns, schema })
     }
@@ -57,15 +52,8 @@ impl Conform {
 }
 
 fn conformed(values: &ArrayRef, name: &str, wanted: &DataType) -> Result<ArrayRef> {
-    if values.data_type() == wanted {
-        return Ok(Arc::clone(values));
-    }
     // A value that the dataset's type cannot hold is an error, not a null.
-    let strict = CastOptions {
-        safe: false,
-        ..CastOptions::default()
-    };
-    cast_with_options(values, wanted, &strict).map_err(|error| {
+    convert(values, wanted).map_err(|error| {
         Error::new(
             code::COLUMN_TYPE,
             format!("column {name} has a value that the dataset cannot hold: {error}. Leave it out of spec.fields or correct the source"),

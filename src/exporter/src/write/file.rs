@@ -21,11 +21,14 @@ use crate::{
     error::unwritable,
 };
 
-const MIB: usize = 1024 * 1024;
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
 /// A file that has grown to this size is closed, and another begun.
 const FILE_BYTES: usize = 256 * MIB;
 /// Rows of a row group, if memory allows so many.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
+/// Memory with which a file has row groups of a size that readers like.
+const GOOD_SHARE: usize = 4 * MIB;
 /// Fast, and most of what higher levels reach.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -48,10 +51,17 @@ impl FileSettings {
             .set_created_by(concat!("exportjob-exporter ", env!("CARGO_PKG_VERSION")).to_owned())
             .build();
         Self {
-            row_group_bytes: (share * 3 / 4).clamp(MIB, 64 * MIB),
-            buffer_bytes: (share / 4).clamp(MIB / 4, 8 * MIB),
+            row_group_bytes: (share * 3 / 4).clamp(64 * KIB, 64 * MIB),
+            // One is filled while another is on its way.
+            buffer_bytes: (share / 8).clamp(16 * KIB, 8 * MIB),
             properties,
         }
+    }
+
+    /// How many of `parts` should be written beside each other, each into the files of `batches`, with `memory` bytes for
+    /// all of them.
+    pub(crate) fn lanes(memory: usize, parts: usize, batches: usize) -> usize {
+        (memory / GOOD_SHARE / batches.max(1)).clamp(1, parts.max(1))
     }
 }
 
@@ -127,7 +137,8 @@ impl BatchFiles {
     fn begin(&mut self) -> Result<OpenFile> {
         let path = self.staged.begin(&self.batch, self.part, self.begun);
         self.begun += 1;
-        let file = BufWriter::with_capacity(self.staged.store(), path.clone(), self.settings.buffer_bytes);
+        let file = BufWriter::with_capacity(self.staged.store(), path.clone(), self.settings.buffer_bytes)
+            .with_max_concurrency(1);
         let options = ArrowWriterOptions::new()
             .with_properties(self.settings.properties.clone())
             .with_skip_arrow_metadata(true);
@@ -167,5 +178,27 @@ impl BatchFiles {
 
     fn failed(&self, path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         unwritable(format!("cannot write {}", self.staged.place(path)), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_files_together_stay_within_their_memory() {
+        for (memory, parts) in [(16, 1), (16, 64), (128, 2), (256, 2), (512, 16)] {
+            for batches in [1, 7, 128] {
+                let memory = memory * MIB;
+                let lanes = FileSettings::lanes(memory, parts, batches);
+                let settings = FileSettings::new(memory, lanes * batches);
+                let held = lanes * batches * (settings.row_group_bytes + 2 * settings.buffer_bytes);
+                assert!(
+                    held <= memory,
+                    "{held} of {memory} bytes, {parts} parts, {batches} batches"
+                );
+                assert!((1..=parts).contains(&lanes), "{lanes} of {parts}");
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use deltalake::kernel::Add;
 use exportjob_plan::{BatchPlan, code};
+use futures::stream::select_all;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -68,7 +69,7 @@ impl Written {
     }
 }
 
-/// Writes all parts at the same time, until they end, one of them fails, or `stop` is cancelled. When this returns, no
+/// Reads all parts at the same time and writes as many beside each other as memory allows, until they end, one of them fails, or `stop` is cancelled. When this returns, no
 /// file is being written any more.
 ///
 /// # Errors
@@ -79,13 +80,15 @@ pub(crate) async fn write(
     stop: &CancellationToken,
 ) -> Result<Written> {
     let batches = destination.batches.len();
-    let settings = FileSettings::new(destination.memory, parts.len().saturating_mul(batches));
+    let lanes = FileSettings::lanes(destination.memory, parts.len(), batches);
+    let settings = FileSettings::new(destination.memory, lanes.saturating_mul(batches));
     let destination = Arc::new(destination);
     let stop = stop.child_token();
     let mut tasks = JoinSet::new();
-    for (index, part) in parts.into_iter().enumerate() {
+    for (index, lane) in spread(parts, lanes).into_iter().enumerate() {
         let writer = PartWriter::new(index, Arc::clone(&destination), &settings);
-        tasks.spawn(writer.consume(part, stop.clone()).in_current_span());
+        let profiles = Box::pin(select_all(lane));
+        tasks.spawn(writer.consume(profiles, stop.clone()).in_current_span());
     }
     let mut written = Ok(Written::of(batches));
     while let Some(done) = tasks.join_next().await {
@@ -109,4 +112,12 @@ pub(crate) async fn write(
     let mut written = written?;
     written.files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(written)
+}
+
+fn spread(parts: Vec<ProfileStream>, lanes: usize) -> Vec<Vec<ProfileStream>> {
+    let mut spread: Vec<Vec<ProfileStream>> = (0..lanes).map(|_| Vec::new()).collect();
+    for (index, part) in parts.into_iter().enumerate() {
+        spread[index % lanes].push(part);
+    }
+    spread
 }

@@ -27,7 +27,11 @@ pub(crate) struct Staged {
 
 impl Staged {
     pub(crate) fn new(dataset: &Dataset, attempt: &str) -> Self {
-        Self { place: Place::of(dataset), attempt: attempt.to_owned(), begun: Mutex::default() }
+        Self {
+            place: Place::of(dataset),
+            attempt: attempt.to_owned(),
+            begun: Mutex::default(),
+        }
     }
 
     /// Where the files go.
@@ -42,9 +46,19 @@ impl Staged {
 
     /// Path of the next file of a batch: the `number`-th of `part`, from 0.
     pub(crate) fn begin(&self, batch: &BatchId, part: usize, number: usize) -> Path {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).insert(batch.clone());
-        let more = if number == 0 { String::new() } else { format!("-{number}") };
-        Path::from_iter([folder(batch), format!("part-{part:05}-{}{more}.zstd.parquet", self.attempt)])
+        self.begun
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(batch.clone());
+        let more = if number == 0 {
+            String::new()
+        } else {
+            format!("-{number}")
+        };
+        Path::from_iter([
+            folder(batch),
+            format!("part-{part:05}-{}{more}.zstd.parquet", self.attempt),
+        ])
     }
 
     /// Removes what this attempt has written. What cannot be removed is invisible to readers and is logged: the failure
@@ -89,7 +103,11 @@ struct Place {
 
 impl Place {
     fn of(dataset: &Dataset) -> Self {
-        Self { store: dataset.store(), root: dataset.folder(), name: dataset.place() }
+        Self {
+            store: dataset.store(),
+            root: dataset.folder(),
+            name: dataset.place(),
+        }
     }
 
     fn of_file(&self, path: &str) -> String {
@@ -103,7 +121,10 @@ impl Place {
         if let Some(root) = self.root.clone() {
             // The object store hides the temporary files of writers that were killed; the folder itself does not.
             let swept = tokio::task::spawn_blocking(move || sweep(&root, &folder, unwanted)).await;
-            return swept.map_err(io::Error::other).flatten().map_err(|error| unwritable(doing, error));
+            return swept
+                .map_err(io::Error::other)
+                .flatten()
+                .map_err(|error| unwritable(doing, error));
         }
         let files: Vec<_> = self
             .store

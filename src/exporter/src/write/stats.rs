@@ -107,12 +107,10 @@ fn range(chunk: &ColumnChunkMetaData, statistics: &Statistics) -> Option<(Bound,
             let bound = |days: &i32| date(*days).map(|_| Bound::Date(*days));
             Some((bound(values.min_opt()?)?, bound(values.max_opt()?)?))
         }
-        (Physical::INT32, None | Some(LogicalType::Integer(_)), Statistics::Int32(values)) => {
-            Some((
-                Bound::Number((*values.min_opt()?).into()),
-                Bound::Number((*values.max_opt()?).into()),
-            ))
-        }
+        (Physical::INT32, None | Some(LogicalType::Integer(_)), Statistics::Int32(values)) => Some((
+            Bound::Number((*values.min_opt()?).into()),
+            Bound::Number((*values.max_opt()?).into()),
+        )),
         (Physical::INT64, None | Some(LogicalType::Integer(_)), Statistics::Int64(values)) => {
             Some((Bound::Number(*values.min_opt()?), Bound::Number(*values.max_opt()?)))
         }

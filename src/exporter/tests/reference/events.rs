@@ -35,20 +35,30 @@ impl Event {
 
     /// "`eventDatasets` (optional) limits events likewise; absent: all events" (§3).
     pub fn exists(&self, policy: &MergePolicyPlan) -> bool {
-        policy.event_datasets.as_ref().is_none_or(|listed| {
-            listed.iter().any(|dataset| Some(dataset) == self.dataset.as_ref())
-        })
+        policy
+            .event_datasets
+            .as_ref()
+            .is_none_or(|listed| listed.iter().any(|dataset| Some(dataset) == self.dataset.as_ref()))
     }
 
     /// "By `timestamp`, then newest first as above" (§5).
     pub fn newest_first(&self) -> impl Ord + use<> {
-        Reverse((self.time, self.ingested, self.dataset.clone(), self.identity.clone(), self.values.to_string()))
+        Reverse((
+            self.time,
+            self.ingested,
+            self.dataset.clone(),
+            self.identity.clone(),
+            self.values.to_string(),
+        ))
     }
 
     /// "Ingested strictly after `fromIngestTimestamp` and strictly before `toIngestTimestamp`" (§5).
     pub fn is_written(&self, plan: &EventPlan) -> bool {
-        plan.ingested_after.is_none_or(|bound| self.ingested.is_some_and(|time| time > bound))
-            && plan.ingested_before.is_none_or(|bound| self.ingested.is_some_and(|time| time < bound))
+        plan.ingested_after
+            .is_none_or(|bound| self.ingested.is_some_and(|time| time > bound))
+            && plan
+                .ingested_before
+                .is_none_or(|bound| self.ingested.is_some_and(|time| time < bound))
     }
 }
 
@@ -56,7 +66,12 @@ impl Event {
 /// ascending) stays […]; rows with a null `_id` are all kept" (§3).
 pub fn distinct(mut events: Vec<Event>) -> Vec<Event> {
     events.sort_by_key(|event| {
-        (event.ingested, event.dataset.clone(), event.identity.clone(), event.values.to_string())
+        (
+            event.ingested,
+            event.dataset.clone(),
+            event.identity.clone(),
+            event.values.to_string(),
+        )
     });
     let mut kept: Vec<Event> = Vec::new();
     for event in events {

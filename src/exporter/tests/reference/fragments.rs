@@ -36,7 +36,13 @@ impl Fragment {
     /// "Newest first means: by that time, then `ups_ingested`, then `ups_dataset`, `ups_namespace`, `ups_identity`, all
     /// descending, then the row's values in a fixed order" (§3). Nulls are oldest.
     pub fn newest_first(&self) -> impl Ord + use<> {
-        Reverse((self.time, self.ingested, self.dataset.clone(), self.identity.clone(), self.values.to_string()))
+        Reverse((
+            self.time,
+            self.ingested,
+            self.dataset.clone(),
+            self.identity.clone(),
+            self.values.to_string(),
+        ))
     }
 
     /// "A dataset that is not listed takes no part: under this policy its fragments do not exist" (§3).
@@ -63,7 +69,9 @@ pub fn that_count(mut rows: Vec<Fragment>, upsert: &UpsertDatasets) -> Vec<Fragm
             (Some(dataset), listed) => listed.contains(dataset),
             (None, _) => false,
         };
-        let superseded = counted.iter().any(|newer| newer.identity == row.identity && newer.dataset == row.dataset);
+        let superseded = counted
+            .iter()
+            .any(|newer| newer.identity == row.identity && newer.dataset == row.dataset);
         if patched || !superseded {
             counted.push(row);
         }
@@ -86,7 +94,10 @@ fn merge_fields(values: &[&Value], fields: &[(String, Type)]) -> Map<String, Val
     fields
         .iter()
         .map(|(name, kind)| {
-            let below: Vec<&Value> = values.iter().map(|value| value.get(name).unwrap_or(&Value::Null)).collect();
+            let below: Vec<&Value> = values
+                .iter()
+                .map(|value| value.get(name).unwrap_or(&Value::Null))
+                .collect();
             (name.clone(), merge_value(&below, kind))
         })
         .collect()
@@ -97,7 +108,11 @@ fn merge_fields(values: &[&Value], fields: &[(String, Type)]) -> Map<String, Val
 fn merge_value(values: &[&Value], kind: &Type) -> Value {
     if let Type::Struct(fields) = kind {
         let merged = merge_fields(values, fields);
-        return if merged.values().all(Value::is_null) { Value::Null } else { Value::Object(merged) };
+        return if merged.values().all(Value::is_null) {
+            Value::Null
+        } else {
+            Value::Object(merged)
+        };
     }
     let winner = values.iter().find(|value| !value.is_null());
     winner.map_or(Value::Null, |value| super::project::whole(value, kind))

@@ -51,7 +51,11 @@ pub fn export(plan: &ExportPlan, data: &Data) -> Result<Vec<Exported>, String> {
         batches.contains(&true).then(|| Exported {
             row: columns.write(plan, profile),
             batches,
-            namespaces: profile.identities.iter().map(|(namespace, _)| namespace.clone()).collect(),
+            namespaces: profile
+                .identities
+                .iter()
+                .map(|(namespace, _)| namespace.clone())
+                .collect(),
         })
     });
     Ok(exported.collect())
@@ -72,47 +76,61 @@ pub struct Columns {
     /// What is written.
     pub mask: Mask,
     attributes: Vec<(String, Type)>,
+    unknown_of_events: Option<String>,
 }
 
 impl Columns {
     pub fn new(plan: &ExportPlan, fragments: &View, events: &View, memberships: &View) -> Self {
         let attributes = fragments.attributes();
         let mut all = vec![
-            ("identityMap".to_owned(), Type::map(Type::list(Type::of(&[("id", Type::Text), ("primary", Type::Bool)])))),
-            ("identities".to_owned(), Type::list(Type::of(&[
-                ("id", Type::Text),
-                ("namespace", Type::of(&[("code", Type::Text)])),
-                ("primary", Type::Bool),
-            ]))),
-            ("segmentMembership".to_owned(), Type::map(Type::map(membership_type(memberships)))),
+            (
+                "identityMap".to_owned(),
+                Type::map(Type::list(Type::of(&[("id", Type::Text), ("primary", Type::Bool)]))),
+            ),
+            (
+                "identities".to_owned(),
+                Type::list(Type::of(&[
+                    ("id", Type::Text),
+                    ("namespace", Type::of(&[("code", Type::Text)])),
+                    ("primary", Type::Bool),
+                ])),
+            ),
+            (
+                "segmentMembership".to_owned(),
+                Type::map(Type::map(membership_type(memberships))),
+            ),
         ];
         let mut mask = Mask::new(&plan.fields);
+        let mut unknown_of_events = None;
         if let Some(list) = &plan.events {
             // A store without events has their own columns all the same.
             let own = [("_id".to_owned(), Type::Text), ("timestamp".to_owned(), Type::Time)];
-            let fields = union_fields(&own, &events.attributes());
-            all.push(("timeSeriesEvents".to_owned(), Type::list(Type::Struct(fields))));
-            // "With `additionalFields.eventList` also `timeSeriesEvents`" (§5): whatever `fields` says.
+            let event = Type::Struct(union_fields(&own, &events.attributes()));
+            // "`eventList.fields` likewise for event fields" (§5): what it leaves out is not there for `fields`, either.
+            let listed = Mask::new(&list.fields);
+            unknown_of_events = unknown(&event, &listed);
+            all.push(("timeSeriesEvents".to_owned(), Type::list(listed.of(&event))));
+            // "With `additionalFields.eventList` also `timeSeriesEvents`" (§5): whether or not `fields` names them.
             if let Mask::Some(fields) = &mut mask {
-                fields.insert("timeSeriesEvents".to_owned(), Mask::All);
-            }
-            let below = Mask::new(&list.fields);
-            if below != Mask::All {
-                let mut fields = match mask {
-                    Mask::Some(fields) => fields,
-                    Mask::All => all.iter().chain(&attributes).map(|(name, _)| (name.clone(), Mask::All)).collect(),
-                };
-                fields.insert("timeSeriesEvents".to_owned(), below);
-                mask = Mask::Some(fields);
+                fields.entry("timeSeriesEvents".to_owned()).or_insert(Mask::All);
             }
         }
         all.extend(attributes.iter().cloned());
-        Self { all: Type::Struct(all), mask, attributes }
+        Self {
+            all: Type::Struct(all),
+            mask,
+            attributes,
+            unknown_of_events,
+        }
     }
 
     /// "A path that the store does not have fails the job before any data is read, names the path" (§5).
     pub fn check(&self) -> Result<(), String> {
-        unknown(&self.all, &self.mask).map_or(Ok(()), Err)
+        let unknown = self
+            .unknown_of_events
+            .clone()
+            .or_else(|| unknown(&self.all, &self.mask));
+        unknown.map_or(Ok(()), Err)
     }
 
     /// "One row per profile" (§5).
@@ -131,7 +149,14 @@ impl Columns {
             .filter_map(|(name, kind)| {
                 let value = row.get(name)?.clone();
                 let is_rows = ["timeSeriesEvents", "segmentMembership"].contains(&name.as_str());
-                Some((name.clone(), if is_rows { tidy_rows(value, kind) } else { tidy(value, kind) }))
+                Some((
+                    name.clone(),
+                    if is_rows {
+                        tidy_rows(value, kind)
+                    } else {
+                        tidy(value, kind)
+                    },
+                ))
             })
             .collect();
         Value::Object(tidied)
@@ -140,7 +165,10 @@ impl Columns {
 
 /// "`{status, lastQualificationTime}`, plus `validUntil`, `version`, `payload` where the store has them" (§5).
 fn membership_type(memberships: &View) -> Type {
-    let mut fields = vec![("status".to_owned(), Type::Text), ("lastQualificationTime".to_owned(), Type::Time)];
+    let mut fields = vec![
+        ("status".to_owned(), Type::Text),
+        ("lastQualificationTime".to_owned(), Type::Time),
+    ];
     for name in ["validUntil", "version", "payload"] {
         fields.extend(memberships.column(name).map(|kind| (name.to_owned(), kind.clone())));
     }

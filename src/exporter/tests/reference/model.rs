@@ -22,7 +22,12 @@ pub enum Type {
 
 impl Type {
     pub fn of(fields: &[(&str, Type)]) -> Self {
-        Self::Struct(fields.iter().map(|(name, kind)| ((*name).to_owned(), kind.clone())).collect())
+        Self::Struct(
+            fields
+                .iter()
+                .map(|(name, kind)| ((*name).to_owned(), kind.clone()))
+                .collect(),
+        )
     }
 
     pub fn list(element: Type) -> Self {
@@ -91,7 +96,8 @@ pub struct Data {
 
 /// The value at a dotted path; null where anything on the way is missing.
 pub fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
-    path.split('.').fold(value, |value, name| value.get(name).unwrap_or(&Value::Null))
+    path.split('.')
+        .fold(value, |value, name| value.get(name).unwrap_or(&Value::Null))
 }
 
 pub fn text(value: &Value, column: &str) -> Option<String> {

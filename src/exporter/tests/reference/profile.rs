@@ -46,13 +46,27 @@ pub fn profiles(plan: &ExportPlan, graph: &Graph, views: [&View; 3]) -> Vec<Prof
     for identity in graph.listed() {
         part(identity, &mut |_| {});
     }
-    for row in views[0].rows.iter().filter_map(Fragment::new).filter(|row| row.exists(policy)) {
+    for row in views[0]
+        .rows
+        .iter()
+        .filter_map(Fragment::new)
+        .filter(|row| row.exists(policy))
+    {
         part(&row.identity, &mut |part| part.fragments.push(row.clone()));
     }
-    for row in views[1].rows.iter().filter_map(Event::new).filter(|row| row.exists(policy)) {
+    for row in views[1]
+        .rows
+        .iter()
+        .filter_map(Event::new)
+        .filter(|row| row.exists(policy))
+    {
         part(&row.identity, &mut |part| part.events.push(row.clone()));
     }
-    for row in views[2].rows.iter().filter_map(|row| Membership::new(row, plan.started_at)) {
+    for row in views[2]
+        .rows
+        .iter()
+        .filter_map(|row| Membership::new(row, plan.started_at))
+    {
         part(&row.identity, &mut |part| part.memberships.push(row.clone()));
     }
     parts
@@ -106,7 +120,10 @@ impl Profile {
             for name in ["lastQualificationTime", "validUntil", "version", "payload"] {
                 entry.insert(name.to_owned(), row.values.get(name).cloned().unwrap_or(Value::Null));
             }
-            let status = row.status.as_ref().map_or_else(String::as_str, |status| status.as_str());
+            let status = row
+                .status
+                .as_ref()
+                .map_or_else(String::as_str, |status| status.as_str());
             entry.insert("status".to_owned(), json!(status));
             let namespace = map.entry(row.namespace.clone()).or_insert_with(|| json!({}));
             namespace[&row.segment] = Value::Object(entry);
@@ -116,7 +133,15 @@ impl Profile {
 
     /// `timeSeriesEvents`, whole.
     pub fn time_series(&self, plan: &EventPlan) -> Value {
-        let written = self.events.iter().filter(|event| event.is_written(plan)).cloned().collect();
-        events::in_order(written).into_iter().map(|event| event.values).collect()
+        let written = self
+            .events
+            .iter()
+            .filter(|event| event.is_written(plan))
+            .cloned()
+            .collect();
+        events::in_order(written)
+            .into_iter()
+            .map(|event| event.values)
+            .collect()
     }
 }

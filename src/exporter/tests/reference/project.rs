@@ -16,7 +16,9 @@ pub enum Mask {
 
 impl Mask {
     pub fn new(selection: &FieldSelection) -> Self {
-        let FieldSelection::Paths(paths) = selection else { return Self::All };
+        let FieldSelection::Paths(paths) = selection else {
+            return Self::All;
+        };
         let mut mask = Self::Some(BTreeMap::new());
         for path in paths {
             mask.add(path.segments());
@@ -30,8 +32,26 @@ impl Mask {
             (None, mask) => *mask = Self::All,
             (Some(_), Self::All) => {}
             (Some((name, rest)), Self::Some(below)) => {
-                below.entry(name.clone()).or_insert_with(|| Self::Some(BTreeMap::new())).add(rest);
+                below
+                    .entry(name.clone())
+                    .or_insert_with(|| Self::Some(BTreeMap::new()))
+                    .add(rest);
             }
+        }
+    }
+
+    /// What is left of a type.
+    pub fn of(&self, kind: &Type) -> Type {
+        match kind {
+            Type::Struct(fields) => {
+                let kept = fields
+                    .iter()
+                    .filter_map(|(name, kind)| Some((name.clone(), self.below(name)?.of(kind))));
+                Type::Struct(kept.collect())
+            }
+            Type::List(element) => Type::list(self.of(element)),
+            Type::Map(inner) => Type::map(self.of(inner)),
+            other => other.clone(),
         }
     }
 
@@ -48,12 +68,14 @@ pub fn unknown(kind: &Type, mask: &Mask) -> Option<String> {
     match (kind, mask) {
         (_, Mask::All) => None,
         (Type::List(inner) | Type::Map(inner), mask) => unknown(inner, mask),
-        (Type::Struct(fields), Mask::Some(below)) => below.iter().find_map(|(name, mask)| {
-            match fields.iter().find(|(known, _)| known == name) {
-                None => Some(name.clone()),
-                Some((_, kind)) => unknown(kind, mask).map(|rest| format!("{name}.{rest}")),
-            }
-        }),
+        (Type::Struct(fields), Mask::Some(below)) => {
+            below
+                .iter()
+                .find_map(|(name, mask)| match fields.iter().find(|(known, _)| known == name) {
+                    None => Some(name.clone()),
+                    Some((_, kind)) => unknown(kind, mask).map(|rest| format!("{name}.{rest}")),
+                })
+        }
         (_, Mask::Some(below)) => below.keys().next().cloned(),
     }
 }
@@ -67,11 +89,12 @@ pub fn whole(value: &Value, kind: &Type) -> Value {
 pub fn prune(value: &Value, kind: &Type, mask: &Mask) -> Value {
     match (kind, value) {
         (Type::Struct(fields), Value::Object(values)) => Value::Object(prune_fields(values, fields, mask)),
-        (Type::List(element), Value::Array(values)) => {
-            values.iter().map(|value| prune(value, element, mask)).collect()
-        }
+        (Type::List(element), Value::Array(values)) => values.iter().map(|value| prune(value, element, mask)).collect(),
         (Type::Map(inner), Value::Object(values)) => Value::Object(
-            values.iter().map(|(key, value)| (key.clone(), prune(value, inner, mask))).collect(),
+            values
+                .iter()
+                .map(|(key, value)| (key.clone(), prune(value, inner, mask)))
+                .collect(),
         ),
         (_, value) => value.clone(),
     }
@@ -90,23 +113,31 @@ fn prune_fields(values: &Map<String, Value>, fields: &[(String, Type)], mask: &M
 
 /// A struct that has no value is null; what lies in lists and maps stays as it is.
 pub fn tidy(value: Value, kind: &Type) -> Value {
-    let (Type::Struct(fields), Value::Object(values)) = (kind, &value) else { return value };
+    let (Type::Struct(fields), Value::Object(values)) = (kind, &value) else {
+        return value;
+    };
     let mut tidied = Map::new();
     for (name, kind) in fields {
         if let Some(value) = values.get(name) {
             tidied.insert(name.clone(), tidy(value.clone(), kind));
         }
     }
-    if tidied.values().all(Value::is_null) { Value::Null } else { Value::Object(tidied) }
+    if tidied.values().all(Value::is_null) {
+        Value::Null
+    } else {
+        Value::Object(tidied)
+    }
 }
 
 /// The same for lists and maps of rows, which are there whatever they hold.
 pub fn tidy_rows(value: Value, kind: &Type) -> Value {
     match (kind, value) {
         (Type::List(inner), Value::Array(rows)) => rows.into_iter().map(|row| tidy_rows(row, inner)).collect(),
-        (Type::Map(inner), Value::Object(rows)) => {
-            Value::Object(rows.into_iter().map(|(key, row)| (key, tidy_rows(row, inner))).collect())
-        }
+        (Type::Map(inner), Value::Object(rows)) => Value::Object(
+            rows.into_iter()
+                .map(|(key, row)| (key, tidy_rows(row, inner)))
+                .collect(),
+        ),
         (Type::Struct(fields), Value::Object(mut row)) => {
             for (name, kind) in fields {
                 if let Some(value) = row.get_mut(name) {

@@ -15,7 +15,10 @@ pub fn batches(plan: &ExportPlan, profile: &Profile) -> Vec<bool> {
             let member = match batch.segment {
                 Some(index) => is_member(selection, &selection.segments[index], profile),
                 None if selection.segments.is_empty() => true,
-                None => selection.segments.iter().any(|segment| is_member(selection, segment, profile)),
+                None => selection
+                    .segments
+                    .iter()
+                    .any(|segment| is_member(selection, segment, profile)),
             };
             // "All conditions hold together" (§4)
             common && member
@@ -25,16 +28,27 @@ pub fn batches(plan: &ExportPlan, profile: &Profile) -> Vec<bool> {
 
 /// §4.1 and §4.2: "that same membership's `lastQualificationTime` is ≥ `startTime` and < `endTime`".
 fn is_member(selection: &Selection, segment: &SegmentSelection, profile: &Profile) -> bool {
-    let Some(membership) = profile.memberships.get(&key(&segment.namespace, &segment.id)) else { return false };
-    membership.status.as_ref().is_ok_and(|status| segment.statuses.contains(status))
-        && selection.qualified_from.is_none_or(|from| membership.qualified.is_some_and(|time| time >= from))
-        && selection.qualified_to.is_none_or(|to| membership.qualified.is_some_and(|time| time < to))
+    let Some(membership) = profile.memberships.get(&key(&segment.namespace, &segment.id)) else {
+        return false;
+    };
+    membership
+        .status
+        .as_ref()
+        .is_ok_and(|status| segment.statuses.contains(status))
+        && selection
+            .qualified_from
+            .is_none_or(|from| membership.qualified.is_some_and(|time| time >= from))
+        && selection
+            .qualified_to
+            .is_none_or(|to| membership.qualified.is_some_and(|time| time < to))
 }
 
 /// §4.3: "the profile's newest `ups_ingested` over its fragments (over its events for an empty profile) is strictly
 /// greater".
 fn recently_ingested(selection: &Selection, profile: &Profile) -> bool {
-    let Some(bound) = selection.ingested_after else { return true };
+    let Some(bound) = selection.ingested_after else {
+        return true;
+    };
     let newest = if profile.fragments.is_empty() {
         profile.events.iter().filter_map(|event| event.ingested).max()
     } else {

@@ -25,7 +25,12 @@ impl View {
         let mut view = Self::default();
         for (plan, table) in plans.iter().zip(tables) {
             view.columns = union_fields(&view.columns, &columns(plan, table));
-            view.rows.extend(table.rows.iter().map(|row| map_row(plan, table, &row.values, row.written)));
+            view.rows.extend(
+                table
+                    .rows
+                    .iter()
+                    .map(|row| map_row(plan, table, &row.values, row.written)),
+            );
         }
         view
     }
@@ -33,11 +38,18 @@ impl View {
     /// The customer's columns: "Columns that the store itself owns start with `ups_`; all other columns are the
     /// customer's (XDM) fields" (§2).
     pub fn attributes(&self) -> Vec<(String, Type)> {
-        self.columns.iter().filter(|(name, _)| !name.starts_with("ups_")).cloned().collect()
+        self.columns
+            .iter()
+            .filter(|(name, _)| !name.starts_with("ups_"))
+            .cloned()
+            .collect()
     }
 
     pub fn column(&self, name: &str) -> Option<&Type> {
-        self.columns.iter().find(|(known, _)| known == name).map(|(_, kind)| kind)
+        self.columns
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, kind)| kind)
     }
 }
 
@@ -83,7 +95,10 @@ fn columns(plan: &TablePlan, table: &TableData) -> Vec<(String, Type)> {
 
 fn type_at(columns: &[(String, Type)], path: &str) -> Type {
     let (name, rest) = path.split_once('.').unwrap_or((path, ""));
-    let (_, kind) = columns.iter().find(|(known, _)| known == name).expect("a mapped column exists");
+    let (_, kind) = columns
+        .iter()
+        .find(|(known, _)| known == name)
+        .expect("a mapped column exists");
     match (rest, kind) {
         ("", kind) => kind.clone(),
         (rest, Type::Struct(fields)) => type_at(fields, rest),

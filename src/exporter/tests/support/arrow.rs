@@ -49,7 +49,11 @@ impl Encoding {
             Type::Struct(fields) => DataType::Struct(self.fields(fields)),
             Type::List(element) => {
                 let field = Arc::new(Field::new("element", self.data_type(element), true));
-                if self.large_lists { DataType::LargeList(field) } else { DataType::List(field) }
+                if self.large_lists {
+                    DataType::LargeList(field)
+                } else {
+                    DataType::List(field)
+                }
             }
             Type::Map(value) => {
                 let entry = Fields::from(vec![
@@ -62,7 +66,10 @@ impl Encoding {
     }
 
     pub fn fields(&self, fields: &[(String, Type)]) -> Fields {
-        fields.iter().map(|(name, kind)| Field::new(name, self.data_type(kind), true)).collect()
+        fields
+            .iter()
+            .map(|(name, kind)| Field::new(name, self.data_type(kind), true))
+            .collect()
     }
 
     pub fn batch(&self, columns: &[(String, Type)], rows: &[Map<String, Value>]) -> RecordBatch {
@@ -80,17 +87,23 @@ fn array(kind: &DataType, values: &[&Value]) -> ArrayRef {
     match kind {
         DataType::Boolean => Arc::new(values.iter().map(|v| v.as_bool()).collect::<BooleanArray>()),
         DataType::Date32 => {
-            let days = values.iter().map(|v| v.as_i64().map(|days| i32::try_from(days).unwrap()));
+            let days = values
+                .iter()
+                .map(|v| v.as_i64().map(|days| i32::try_from(days).unwrap()));
             Arc::new(days.collect::<Date32Array>())
         }
         DataType::Int64 | DataType::Int32 | DataType::Duration(_) => {
             cast(&values.iter().map(|v| v.as_i64()).collect::<Int64Array>(), kind).unwrap()
         }
         DataType::Timestamp(_, _) => {
-            cast(&values.iter().map(|v| v.as_i64()).collect::<TimestampMicrosecondArray>(), kind).unwrap()
+            // UTC first: a cast takes what has no zone for a time on the wall of the other zone.
+            let times: TimestampMicrosecondArray = values.iter().map(|v| v.as_i64()).collect();
+            cast(&times.with_timezone("UTC"), kind).unwrap()
         }
         DataType::Float64 | DataType::Float32 => {
-            let floats = values.iter().map(|v| v.as_str().map(|text| text.parse::<f64>().unwrap()));
+            let floats = values
+                .iter()
+                .map(|v| v.as_str().map(|text| text.parse::<f64>().unwrap()));
             cast(&floats.collect::<Float64Array>(), kind).unwrap()
         }
         DataType::Struct(fields) => Arc::new(struct_array(fields, values)),
@@ -116,20 +129,29 @@ fn nulls(values: &[&Value]) -> Option<NullBuffer> {
 }
 
 fn elements<'a>(values: &[&'a Value]) -> (Vec<usize>, Vec<&'a Value>) {
-    let lists = || values.iter().map(|value| value.as_array().map_or(&[][..], Vec::as_slice));
+    let lists = || {
+        values
+            .iter()
+            .map(|value| value.as_array().map_or(&[][..], Vec::as_slice))
+    };
     (lists().map(<[Value]>::len).collect(), lists().flatten().collect())
 }
 
 fn struct_array(fields: &Fields, values: &[&Value]) -> StructArray {
     let columns = fields.iter().map(|field| {
-        let below: Vec<&Value> = values.iter().map(|v| v.get(field.name()).unwrap_or(&Value::Null)).collect();
+        let below: Vec<&Value> = values
+            .iter()
+            .map(|v| v.get(field.name()).unwrap_or(&Value::Null))
+            .collect();
         array(field.data_type(), &below)
     });
     StructArray::new(fields.clone(), columns.collect(), nulls(values))
 }
 
 fn map_array(entry: &Arc<Field>, values: &[&Value]) -> MapArray {
-    let DataType::Struct(fields) = entry.data_type() else { panic!("a map has entries") };
+    let DataType::Struct(fields) = entry.data_type() else {
+        panic!("a map has entries")
+    };
     let empty = Map::new();
     let maps: Vec<_> = values.iter().map(|value| value.as_object().unwrap_or(&empty)).collect();
     let keys: StringArray = maps.iter().flat_map(|map| map.keys().map(Some)).collect();
@@ -139,4 +161,3 @@ fn map_array(entry: &Arc<Field>, values: &[&Value]) -> MapArray {
     let offsets = OffsetBuffer::from_lengths(maps.iter().map(|map| map.len()));
     MapArray::new(entry.clone(), offsets, entries, nulls(values), false)
 }
-

@@ -3,7 +3,9 @@
 use datafusion::arrow::{
     array::{Array, AsArray, RecordBatch, StructArray},
     compute::cast,
-    datatypes::{DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType},
+    datatypes::{
+        DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+    },
 };
 use serde_json::{Map, Value, json};
 
@@ -21,7 +23,12 @@ pub fn value(array: &dyn Array, row: usize) -> Value {
     match array.data_type() {
         DataType::Boolean => json!(array.as_boolean().value(row)),
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
-            json!(cast(array, &DataType::Int64).unwrap().as_primitive::<Int64Type>().value(row))
+            json!(
+                cast(array, &DataType::Int64)
+                    .unwrap()
+                    .as_primitive::<Int64Type>()
+                    .value(row)
+            )
         }
         DataType::Float32 => json!(format!("{:?}", array.as_primitive::<Float32Type>().value(row))),
         DataType::Float64 => json!(format!("{:?}", array.as_primitive::<Float64Type>().value(row))),
@@ -52,7 +59,10 @@ pub fn value(array: &dyn Array, row: usize) -> Value {
             let object: Map<String, Value> = (0..entries.len())
                 .map(|entry| {
                     let key = value(entries.column(0), entry);
-                    (key.as_str().expect("a key is a text").to_owned(), value(entries.column(1), entry))
+                    (
+                        key.as_str().expect("a key is a text").to_owned(),
+                        value(entries.column(1), entry),
+                    )
                 })
                 .collect();
             assert_eq!(object.len(), entries.len(), "two entries of one key");

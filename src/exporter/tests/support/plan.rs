@@ -17,7 +17,12 @@ const UID: &str = "00000000-0000-0000-0000-000000000007";
 pub fn plan() -> ExportPlan {
     ExportPlan {
         version: PLAN_VERSION,
-        job: JobIdentity { namespace: "default".into(), name: "all".into(), uid: UID.into(), id: 7 },
+        job: JobIdentity {
+            namespace: "default".into(),
+            name: "all".into(),
+            uid: UID.into(),
+            id: 7,
+        },
         started_at: STARTED_AT,
         store: StorePlan {
             name: "ups".into(),
@@ -49,7 +54,10 @@ pub fn plan() -> ExportPlan {
             location: url(Path::new("/nonexistent/out")),
             format: DatasetFormat::Delta,
         },
-        batches: vec![BatchPlan { id: batch_id(UID, None), segment: None }],
+        batches: vec![BatchPlan {
+            id: batch_id(UID, None),
+            segment: None,
+        }],
     }
 }
 
@@ -63,7 +71,11 @@ pub fn batch_per_segment(selection: &Selection) -> Vec<BatchPlan> {
 }
 
 pub fn segment(namespace: &str, id: &str, statuses: &[SegmentStatus]) -> SegmentSelection {
-    SegmentSelection { namespace: namespace.into(), id: id.into(), statuses: statuses.to_vec() }
+    SegmentSelection {
+        namespace: namespace.into(),
+        id: id.into(),
+        statuses: statuses.to_vec(),
+    }
 }
 
 pub fn fields(text: &str) -> FieldSelection {
@@ -71,7 +83,11 @@ pub fn fields(text: &str) -> FieldSelection {
 }
 
 pub fn events() -> EventPlan {
-    EventPlan { fields: FieldSelection::All, ingested_after: None, ingested_before: None }
+    EventPlan {
+        fields: FieldSelection::All,
+        ingested_after: None,
+        ingested_before: None,
+    }
 }
 
 /// A table as it is, without any mapping.
@@ -86,11 +102,17 @@ pub fn table(format: TableFormat) -> TablePlan {
 }
 
 pub fn column(name: &str) -> ColumnSource {
-    ColumnSource { column: Some(name.into()), value: None }
+    ColumnSource {
+        column: Some(name.into()),
+        value: None,
+    }
 }
 
 pub fn constant(value: &str) -> ColumnSource {
-    ColumnSource { column: None, value: Some(value.into()) }
+    ColumnSource {
+        column: None,
+        value: Some(value.into()),
+    }
 }
 
 /// URL of a folder.

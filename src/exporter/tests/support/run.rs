@@ -13,7 +13,10 @@ use futures::TryStreamExt as _;
 use serde_json::Value;
 
 use super::{plan::url, table::Table};
-use crate::reference::{Exported, model::{Data, TableData}};
+use crate::reference::{
+    Exported,
+    model::{Data, TableData},
+};
 
 /// A store, not yet on disk.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +45,11 @@ impl Store {
             let table = |(number, (plan, table)): (usize, &(TablePlan, Table))| {
                 let place = folder.join(format!("{kind}-{number}"));
                 table.write(&place);
-                TablePlan { location: url(&place), format: table.format, ..plan.clone() }
+                TablePlan {
+                    location: url(&place),
+                    format: table.format,
+                    ..plan.clone()
+                }
             };
             tables.iter().enumerate().map(table).collect()
         };
@@ -64,7 +71,11 @@ pub struct Answer {
 
 /// Runs the reading half of the exporter to its end. `folder` takes its spill files.
 pub async fn export(plan: &ExportPlan, folder: &Path) -> Result<Answer, Error> {
-    let limits = Limits { memory_bytes: 512 << 20, cores: 2, spill_path: folder.join("spill") };
+    let limits = Limits {
+        memory_bytes: 512 << 20,
+        cores: 2,
+        spill_path: folder.join("spill"),
+    };
     let session = Session::new(&limits)?;
     let profiles = open(plan, &session, Arc::new(Progress::default())).await?;
     let mut answer = Answer {
@@ -83,7 +94,11 @@ pub async fn export(plan: &ExportPlan, folder: &Path) -> Result<Answer, Error> {
             }
             for (number, row) in super::json::rows(&batch.rows).into_iter().enumerate() {
                 let batches = batch.selected.iter().map(|selected| selected.value(number)).collect();
-                answer.exported.push(Exported { row, batches, namespaces: BTreeSet::new() });
+                answer.exported.push(Exported {
+                    row,
+                    batches,
+                    namespaces: BTreeSet::new(),
+                });
             }
         }
     }
@@ -92,8 +107,10 @@ pub async fn export(plan: &ExportPlan, folder: &Path) -> Result<Answer, Error> {
 
 /// One line for each profile, in an order of its own: what the exporter and the reference must agree on.
 pub fn lines(exported: &[Exported]) -> Vec<String> {
-    let mut lines: Vec<String> =
-        exported.iter().map(|profile| format!("{:?} {}", profile.batches, canonical(&profile.row))).collect();
+    let mut lines: Vec<String> = exported
+        .iter()
+        .map(|profile| format!("{:?} {}", profile.batches, canonical(&profile.row)))
+        .collect();
     lines.sort();
     lines
 }
@@ -103,7 +120,10 @@ pub fn canonical(value: &Value) -> String {
     match value {
         Value::Object(object) => {
             let sorted: BTreeMap<_, _> = object.iter().collect();
-            let entries: Vec<String> = sorted.iter().map(|(key, value)| format!("{key:?}:{}", canonical(value))).collect();
+            let entries: Vec<String> = sorted
+                .iter()
+                .map(|(key, value)| format!("{key:?}:{}", canonical(value)))
+                .collect();
             format!("{{{}}}", entries.join(","))
         }
         Value::Array(values) => format!("[{}]", values.iter().map(canonical).collect::<Vec<_>>().join(",")),

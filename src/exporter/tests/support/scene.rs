@@ -20,7 +20,10 @@ pub struct Scene {
 
 /// A scene with these fragments.
 pub fn fragments(columns: &[(&str, Type)], rows: &[Value]) -> Scene {
-    let mut scene = Scene { plan: plan::plan(), store: Store::default() };
+    let mut scene = Scene {
+        plan: plan::plan(),
+        store: Store::default(),
+    };
     scene.store.fragments.push(records(columns, rows));
     scene
 }
@@ -45,7 +48,10 @@ pub fn records(columns: &[(&str, Type)], rows: &[Value]) -> (exportjob_plan::Tab
 }
 
 fn plain(columns: &[(&str, Type)], rows: &[Value]) -> (exportjob_plan::TablePlan, Table) {
-    (table(TableFormat::Parquet), Table::plain(columns, rows.iter().map(row).collect()))
+    (
+        table(TableFormat::Parquet),
+        Table::plain(columns, rows.iter().map(row).collect()),
+    )
 }
 
 /// A row, with its short names spelt out: `of` is namespace and id.
@@ -75,8 +81,15 @@ pub fn row(short: &Value) -> Map<String, Value> {
 impl Scene {
     /// With this graph: identity and profile of each row.
     pub fn graph(mut self, rows: &[(&str, &str)]) -> Self {
-        let columns = [("ups_namespace", Type::Text), ("ups_identity", Type::Text), ("ups_profile", Type::Text)];
-        let rows: Vec<Value> = rows.iter().map(|(of, profile)| json!({"of": of, "profile": profile})).collect();
+        let columns = [
+            ("ups_namespace", Type::Text),
+            ("ups_identity", Type::Text),
+            ("ups_profile", Type::Text),
+        ];
+        let rows: Vec<Value> = rows
+            .iter()
+            .map(|(of, profile)| json!({"of": of, "profile": profile}))
+            .collect();
         self.store.identities.push(plain(&columns, &rows));
         self
     }
@@ -138,21 +151,36 @@ impl Scene {
     pub fn exports(&self, expected: &Value) {
         let expected = sorted(expected.as_array().unwrap().iter());
         let mut plan = self.plan.clone();
-        let plans = |tables: &[(exportjob_plan::TablePlan, Table)]| tables.iter().map(|(plan, _)| plan.clone()).collect();
+        let plans =
+            |tables: &[(exportjob_plan::TablePlan, Table)]| tables.iter().map(|(plan, _)| plan.clone()).collect();
         plan.store.fragments = plans(&self.store.fragments);
         plan.store.events = plans(&self.store.events);
         plan.store.identities = plans(&self.store.identities);
         plan.store.memberships = plans(&self.store.memberships);
         let reference = reference::export(&plan, &self.store.data()).unwrap();
-        assert_eq!(sorted(reference.iter().map(|profile| &profile.row)), expected, "the reference (left) is wrong");
-        let answer = self.answer().unwrap_or_else(|error| panic!("{error} {:?}", error.reported()));
-        assert_eq!(sorted(answer.exported.iter().map(|profile| &profile.row)), expected, "the exporter (left) is wrong");
+        assert_eq!(
+            sorted(reference.iter().map(|profile| &profile.row)),
+            expected,
+            "the reference (left) is wrong"
+        );
+        let answer = self
+            .answer()
+            .unwrap_or_else(|error| panic!("{error} {:?}", error.reported()));
+        assert_eq!(
+            sorted(answer.exported.iter().map(|profile| &profile.row)),
+            expected,
+            "the exporter (left) is wrong"
+        );
     }
 }
 
 /// Runs a plan whose tables are on disk.
 pub fn run_in(plan: &ExportPlan, folder: &std::path::Path) -> Result<Answer, exportjob_exporter::Error> {
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(run::export(plan, folder))
 }
 

@@ -41,7 +41,10 @@ impl Files {
     pub fn plain(columns: &[(&str, Type)], rows: Vec<Map<String, Value>>) -> Self {
         Self {
             files: vec![("part-0.parquet".to_owned(), rows)],
-            columns: columns.iter().map(|(name, kind)| ((*name).to_owned(), kind.clone())).collect(),
+            columns: columns
+                .iter()
+                .map(|(name, kind)| ((*name).to_owned(), kind.clone()))
+                .collect(),
             encoding: Encoding::default(),
             written: 1_700_000_000_000_000,
             row_group: 1000,
@@ -54,9 +57,15 @@ impl Files {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let batch = self.encoding.batch(&self.columns, rows);
         let batch = self.raw_times.map_or(batch.clone(), |time| with_times(&batch, time));
-        let properties = WriterProperties::builder().set_max_row_group_row_count(Some(self.row_group)).build();
-        let mut writer =
-            ArrowWriter::try_new(File::create(path).unwrap(), Arc::clone(batch.schema_ref()), Some(properties)).unwrap();
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(self.row_group))
+            .build();
+        let mut writer = ArrowWriter::try_new(
+            File::create(path).unwrap(),
+            Arc::clone(batch.schema_ref()),
+            Some(properties),
+        )
+        .unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
         touch(path, self.written);
@@ -73,20 +82,31 @@ pub struct Table {
 impl Table {
     /// A folder with one plain Parquet file.
     pub fn plain(columns: &[(&str, Type)], rows: Vec<Map<String, Value>>) -> Self {
-        Self { format: TableFormat::Parquet, groups: vec![Files::plain(columns, rows)] }
+        Self {
+            format: TableFormat::Parquet,
+            groups: vec![Files::plain(columns, rows)],
+        }
     }
 
     /// All columns of all files.
     pub fn columns(&self) -> Vec<(String, Type)> {
-        self.groups.iter().fold(Vec::new(), |all, group| union_fields(&all, &group.columns))
+        self.groups
+            .iter()
+            .fold(Vec::new(), |all, group| union_fields(&all, &group.columns))
     }
 
     /// As the reference reads it.
     pub fn data(&self) -> TableData {
-        let mut data = TableData { columns: self.columns(), rows: Vec::new() };
+        let mut data = TableData {
+            columns: self.columns(),
+            rows: Vec::new(),
+        };
         for group in &self.groups {
             for (_, rows) in &group.files {
-                data.rows.extend(rows.iter().map(|row| Row { values: row.clone(), written: group.written }));
+                data.rows.extend(rows.iter().map(|row| Row {
+                    values: row.clone(),
+                    written: group.written,
+                }));
             }
         }
         data
@@ -108,9 +128,7 @@ impl Table {
 
 fn with_times(batch: &RecordBatch, time: i64) -> RecordBatch {
     let columns = batch.columns().iter().map(|column| match column.data_type() {
-        DataType::Timestamp(_, _) => {
-            cast(&Int64Array::from_value(time, column.len()), column.data_type()).unwrap()
-        }
+        DataType::Timestamp(_, _) => cast(&Int64Array::from_value(time, column.len()), column.data_type()).unwrap(),
         _ => Arc::clone(column),
     });
     RecordBatch::try_new(batch.schema(), columns.collect()).unwrap()
@@ -119,5 +137,10 @@ fn with_times(batch: &RecordBatch, time: i64) -> RecordBatch {
 /// Sets the time at which a file was last written.
 pub fn touch(path: &Path, micros: i64) {
     let time = SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap());
-    File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_modified(time)
+        .unwrap();
 }

@@ -45,14 +45,22 @@ fn words(spec: &Value) -> Vec<&str> {
     let names = &spec["names"];
     let short = names["shortNames"].as_array().into_iter().flatten();
     let categories = names["categories"].as_array().into_iter().flatten();
-    std::iter::once(&names["plural"]).chain(short).chain(categories).map(text).collect()
+    std::iter::once(&names["plural"])
+        .chain(short)
+        .chain(categories)
+        .map(text)
+        .collect()
 }
 
 fn columns(page: &mut String, version: &Value) {
     let columns = version["additionalPrinterColumns"].as_array().into_iter().flatten();
     let names: Vec<String> = columns
         .map(|column| {
-            let wide = if column["priority"].as_i64().unwrap_or(0) > 0 { " (with `-o wide`)" } else { "" };
+            let wide = if column["priority"].as_i64().unwrap_or(0) > 0 {
+                " (with `-o wide`)"
+            } else {
+                ""
+            };
             format!("{}{wide}", text(&column["name"]))
         })
         .collect();
@@ -60,8 +68,9 @@ fn columns(page: &mut String, version: &Value) {
         let _ = writeln!(page, "Columns: {}.\n", names.join(", "));
     }
     let fields = version["selectableFields"].as_array().into_iter().flatten();
-    let fields: Vec<String> =
-        fields.map(|field| format!("`{}`", text(&field["jsonPath"]).trim_start_matches('.'))).collect();
+    let fields: Vec<String> = fields
+        .map(|field| format!("`{}`", text(&field["jsonPath"]).trim_start_matches('.')))
+        .collect();
     if !fields.is_empty() {
         let _ = writeln!(page, "Field selectors: {}.\n", fields.join(", "));
     }
@@ -86,8 +95,17 @@ fn object(page: &mut String, path: &str, schema: &Value) {
     let properties = schema["properties"].as_object().unwrap_or(&none);
     let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().map(text).collect();
     for (name, property) in properties {
-        let must = if required.contains(&name.as_str()) { "**Required.** " } else { "" };
-        let _ = writeln!(page, "| `{name}` | {} | {must}{} |", type_of(name, property), about(property));
+        let must = if required.contains(&name.as_str()) {
+            "**Required.** "
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            page,
+            "| `{name}` | {} | {must}{} |",
+            type_of(name, property),
+            about(property)
+        );
     }
     page.push('\n');
     for (name, property) in properties {
@@ -129,7 +147,10 @@ fn type_of(name: &str, schema: &Value) -> String {
 }
 
 fn kubernetes(name: &str) -> Option<&'static str> {
-    KUBERNETES.iter().find(|(field, _)| *field == name).map(|(_, named)| *named)
+    KUBERNETES
+        .iter()
+        .find(|(field, _)| *field == name)
+        .map(|(_, named)| *named)
 }
 
 /// Description, values and bounds of a field, in one line.
@@ -140,7 +161,11 @@ fn about(schema: &Value) -> String {
         let values: Vec<String> = values.iter().map(|value| format!("`{}`", text(value))).collect();
         let _ = write!(about, " One of {}.", values.join(", "));
     }
-    for (bound, what) in [("maxLength", "characters"), ("maxItems", "items"), ("maxProperties", "entries")] {
+    for (bound, what) in [
+        ("maxLength", "characters"),
+        ("maxItems", "items"),
+        ("maxProperties", "entries"),
+    ] {
         if let Some(most) = schema[bound].as_u64() {
             let _ = write!(about, " At most {most} {what}.");
         }
@@ -158,8 +183,10 @@ fn about(schema: &Value) -> String {
 /// Messages of the rules of an object or field. That nothing can be changed is said once, of the whole spec.
 fn rules<'a>(path: &str, schema: &'a Value) -> Vec<&'a str> {
     let all = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
-    let mut messages: Vec<&str> =
-        all.map(|rule| text(&rule["message"])).filter(|rule| path == "spec" || !rule.starts_with("cannot be changed")).collect();
+    let mut messages: Vec<&str> = all
+        .map(|rule| text(&rule["message"]))
+        .filter(|rule| path == "spec" || !rule.starts_with("cannot be changed"))
+        .collect();
     messages.dedup();
     messages
 }

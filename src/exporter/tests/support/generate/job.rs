@@ -8,7 +8,10 @@ use rand::{Rng as _, rngs::StdRng};
 
 use super::{chance, pick, rows, schema};
 use crate::{
-    reference::{self, model::{Data, Type}},
+    reference::{
+        self,
+        model::{Data, Type},
+    },
     support::plan::{batch_per_segment, fields},
 };
 
@@ -23,9 +26,15 @@ pub fn random(rng: &mut StdRng, plan: &mut ExportPlan, data: &Data) {
     if chance(rng, 60) {
         let time = |rng: &mut StdRng| chance(rng, 25).then(|| schema::time(rng));
         let ingested_after = time(rng).or(plan.selection.ingested_after);
-        plan.events = Some(EventPlan { fields: FieldSelection::All, ingested_after, ingested_before: time(rng) });
+        plan.events = Some(EventPlan {
+            fields: FieldSelection::All,
+            ingested_after,
+            ingested_before: time(rng),
+        });
         let events = reference::output(plan, data);
-        let Some(Type::List(element)) = events.field("timeSeriesEvents") else { panic!("events are asked for") };
+        let Some(Type::List(element)) = events.field("timeSeriesEvents") else {
+            panic!("events are asked for")
+        };
         let chosen = selected(rng, element);
         plan.events = plan.events.take().map(|list| EventPlan { fields: chosen, ..list });
     }
@@ -38,7 +47,12 @@ fn policy(rng: &mut StdRng, plan: &mut ExportPlan) {
         policy.identity_graph = IdentityGraphKind::None;
     }
     if chance(rng, 45) {
-        let orders: [&[&str]; 4] = [&["crm", "web"], &["web"], &["nosuch", "pos", "crm"], &["web", "crm", "pos", "web"]];
+        let orders: [&[&str]; 4] = [
+            &["crm", "web"],
+            &["web"],
+            &["nosuch", "pos", "crm"],
+            &["web", "crm", "pos", "web"],
+        ];
         let order = pick(rng, &orders).iter().map(|name| (*name).to_owned()).collect();
         policy.attributes = AttributeRule::DataSetPrecedence(order);
         policy.event_datasets = chance(rng, 50).then(|| vec!["web".to_owned()]);
@@ -74,7 +88,11 @@ fn selection(rng: &mut StdRng) -> Selection {
 fn statuses(rng: &mut StdRng) -> Vec<SegmentStatus> {
     let all = [SegmentStatus::Realized, SegmentStatus::Existing, SegmentStatus::Exited];
     let chosen: Vec<_> = all.into_iter().filter(|_| chance(rng, 60)).collect();
-    if chosen.is_empty() { vec![SegmentStatus::Realized, SegmentStatus::Existing] } else { chosen }
+    if chosen.is_empty() {
+        vec![SegmentStatus::Realized, SegmentStatus::Existing]
+    } else {
+        chosen
+    }
 }
 
 /// All fields of a type, or some.
@@ -88,8 +106,11 @@ fn selected(rng: &mut StdRng, kind: &Type) -> FieldSelection {
 }
 
 fn path(rng: &mut StdRng, kind: &Type) -> String {
-    let Type::Struct(columns) = kind else { panic!("a path starts in a struct") };
-    let (name, mut below) = pick(rng, columns);
+    let Type::Struct(columns) = kind else {
+        panic!("a path starts in a struct")
+    };
+    let (name, kind) = pick(rng, columns);
+    let mut below: &Type = kind;
     while let Type::List(inner) | Type::Map(inner) = below {
         below = inner;
     }

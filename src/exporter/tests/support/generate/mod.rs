@@ -8,7 +8,11 @@ mod table;
 use exportjob_plan::ExportPlan;
 use rand::{Rng as _, rngs::StdRng, seq::SliceRandom as _};
 
-use super::{plan::plan, run::Store, table::{Files, Table}};
+use super::{
+    plan::plan,
+    run::Store,
+    table::{Files, Table},
+};
 use exportjob_api::TableFormat;
 
 /// A job and the store that it reads.
@@ -49,7 +53,12 @@ pub fn case(rng: &mut StdRng, ties: Ties) -> Case {
 pub fn shuffled(rng: &mut StdRng, case: &Case) -> Case {
     let mut case = case.clone();
     let store = &mut case.store;
-    let tables = [&mut store.fragments, &mut store.events, &mut store.identities, &mut store.memberships];
+    let tables = [
+        &mut store.fragments,
+        &mut store.events,
+        &mut store.identities,
+        &mut store.memberships,
+    ];
     for (_, table) in tables.into_iter().flatten() {
         lay_out(rng, table);
     }
@@ -74,7 +83,11 @@ fn split(rng: &mut StdRng, group: &mut Files, number: usize) {
     for file in 0..files {
         let folder = ["", "", "d/", "e/f/"][rng.random_range(0..4)];
         let name = format!("{folder}part-{}-{number}-{file}.parquet", rng.random_range(0..100));
-        let take = if file + 1 == files { rows.len() } else { rng.random_range(0..=rows.len()) };
+        let take = if file + 1 == files {
+            rows.len()
+        } else {
+            rng.random_range(0..=rows.len())
+        };
         group.files.push((name, rows.drain(..take).collect()));
     }
 }

@@ -6,7 +6,10 @@ use exportjob_plan::UpsertDatasets;
 use rand::{Rng as _, rngs::StdRng};
 use serde_json::{Value, json};
 
-use super::{chance, pick, schema, table::{Kind, World}};
+use super::{
+    chance, pick, schema,
+    table::{Kind, World},
+};
 use crate::reference::model::Type;
 
 /// Values of the store's own columns of one row, by column.
@@ -44,7 +47,11 @@ impl World {
         let ingested = get("ups_ingested");
         match kind {
             Kind::Fragments => {
-                let time = if get("ups_timestamp").is_null() { ingested.clone() } else { get("ups_timestamp") };
+                let time = if get("ups_timestamp").is_null() {
+                    ingested.clone()
+                } else {
+                    get("ups_timestamp")
+                };
                 [vec![time, ingested], source.to_vec()].concat()
             }
             Kind::Events if get("_id").is_null() => vec![get("timestamp"), ingested],
@@ -52,7 +59,11 @@ impl World {
             Kind::Identities => vec![get("ups_namespace"), get("ups_identity"), get("ups_profile")],
             Kind::Memberships => {
                 let namespace = get("segmentNs").as_str().unwrap_or("ups").to_ascii_lowercase();
-                let status = if get("status").is_null() { json!("realized") } else { get("status") };
+                let status = if get("status").is_null() {
+                    json!("realized")
+                } else {
+                    get("status")
+                };
                 vec![json!(namespace), get("segmentId"), get("lastQualificationTime"), status]
             }
         }

@@ -7,7 +7,17 @@ use super::{chance, pick};
 use crate::{reference::model::Type, support::plan::STARTED_AT};
 
 /// No two of these differ in case alone: a Delta table could not hold both.
-const NAMES: [&str; 9] = ["name", "Email", "personalEmail", "loyalty", "order", "select", "ünï", "_x", "tags"];
+const NAMES: [&str; 9] = [
+    "name",
+    "Email",
+    "personalEmail",
+    "loyalty",
+    "order",
+    "select",
+    "ünï",
+    "_x",
+    "tags",
+];
 
 /// Some columns with types of their own.
 pub fn columns(rng: &mut StdRng, least: usize) -> Vec<(String, Type)> {
@@ -17,7 +27,9 @@ pub fn columns(rng: &mut StdRng, least: usize) -> Vec<(String, Type)> {
 fn fields(rng: &mut StdRng, least: usize, depth: usize) -> Vec<(String, Type)> {
     let count = rng.random_range(least..=least.max(4));
     let start = rng.random_range(0..NAMES.len());
-    (0..count).map(|n| (NAMES[(start + n) % NAMES.len()].to_owned(), any(rng, depth))).collect()
+    (0..count)
+        .map(|n| (NAMES[(start + n) % NAMES.len()].to_owned(), any(rng, depth)))
+        .collect()
 }
 
 fn any(rng: &mut StdRng, depth: usize) -> Type {
@@ -28,7 +40,19 @@ fn any(rng: &mut StdRng, depth: usize) -> Type {
             _ => Type::Struct(fields(rng, 1, depth - 1)),
         };
     }
-    pick(rng, &[Type::Text, Type::Text, Type::Long, Type::Float, Type::Bool, Type::Time, Type::Date]).clone()
+    pick(
+        rng,
+        &[
+            Type::Text,
+            Type::Text,
+            Type::Long,
+            Type::Float,
+            Type::Bool,
+            Type::Time,
+            Type::Date,
+        ],
+    )
+    .clone()
 }
 
 /// Times collide often, and lie on both sides of the job's start.
@@ -54,8 +78,9 @@ pub fn value(rng: &mut StdRng, kind: &Type) -> Value {
             let keys = ["k1", "k2", ""];
             let start = rng.random_range(0..3);
             let count = rng.random_range(0..3);
-            let map: Map<String, Value> =
-                (0..count).map(|n| (keys[(start + n) % 3].to_owned(), value(rng, inner))).collect();
+            let map: Map<String, Value> = (0..count)
+                .map(|n| (keys[(start + n) % 3].to_owned(), value(rng, inner)))
+                .collect();
             Value::Object(map)
         }
     }
@@ -63,5 +88,8 @@ pub fn value(rng: &mut StdRng, kind: &Type) -> Value {
 
 /// Values of some columns.
 pub fn row(rng: &mut StdRng, columns: &[(String, Type)]) -> Map<String, Value> {
-    columns.iter().map(|(name, kind)| (name.clone(), value(rng, kind))).collect()
+    columns
+        .iter()
+        .map(|(name, kind)| (name.clone(), value(rng, kind)))
+        .collect()
 }

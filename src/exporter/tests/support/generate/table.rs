@@ -8,7 +8,11 @@ use exportjob_plan::TablePlan;
 use rand::{Rng as _, rngs::StdRng};
 use serde_json::{Map, Value, json};
 
-use super::{Ties, chance, pick, rows::{self, Own}, schema};
+use super::{
+    Ties, chance, pick,
+    rows::{self, Own},
+    schema,
+};
 use crate::{
     reference::model::Type,
     support::{
@@ -82,9 +86,19 @@ impl World {
     }
 
     fn table(&mut self, rng: &mut StdRng, kind: Kind) -> (TablePlan, Table) {
-        let format = if chance(rng, 20) { TableFormat::Delta } else { TableFormat::Parquet };
+        let format = if chance(rng, 20) {
+            TableFormat::Delta
+        } else {
+            TableFormat::Parquet
+        };
         if format == TableFormat::Parquet && chance(rng, 4) {
-            return (plan::table(format), Table { format, groups: Vec::new() });
+            return (
+                plan::table(format),
+                Table {
+                    format,
+                    groups: Vec::new(),
+                },
+            );
         }
         let shape = self.shape(rng, kind, format);
         let groups = (0..rng.random_range(1..=3)).map(|number| self.group(rng, kind, &shape, number));
@@ -93,7 +107,12 @@ impl World {
     }
 
     fn shape(&mut self, rng: &mut StdRng, kind: Kind, format: TableFormat) -> Shape {
-        let mut shape = Shape { plan: plan::table(format), own: Vec::new(), fixed: Own::new(), others: Vec::new() };
+        let mut shape = Shape {
+            plan: plan::table(format),
+            own: Vec::new(),
+            fixed: Own::new(),
+            others: Vec::new(),
+        };
         for (name, kind, optional) in self.own_columns(kind) {
             if !chance(rng, optional) {
                 self.own_column(rng, &mut shape, name, kind);
@@ -112,7 +131,11 @@ impl World {
         if chance(rng, 12) {
             shape.plan.only_mapped = true;
             for (store, table, _) in &shape.own {
-                shape.plan.columns.entry((*store).to_owned()).or_insert_with(|| column(table));
+                shape
+                    .plan
+                    .columns
+                    .entry((*store).to_owned())
+                    .or_insert_with(|| column(table));
             }
         }
         shape
@@ -201,8 +224,11 @@ impl World {
     }
 
     fn group(&mut self, rng: &mut StdRng, kind: Kind, shape: &Shape, number: i64) -> Files {
-        let mut columns: Vec<(String, Type)> =
-            shape.own.iter().map(|(_, name, kind)| (name.clone(), kind.clone())).collect();
+        let mut columns: Vec<(String, Type)> = shape
+            .own
+            .iter()
+            .map(|(_, name, kind)| (name.clone(), kind.clone()))
+            .collect();
         let others = shape.others.iter().filter(|(_, _, needed)| *needed || !chance(rng, 12));
         let others: Vec<(String, Type)> = others.map(|(name, kind, _)| (name.clone(), kind.clone())).collect();
         columns.extend(others.iter().cloned());
@@ -222,7 +248,14 @@ impl World {
             TableFormat::Parquet if chance(rng, 35) => encoding(rng),
             _ => Encoding::default(),
         };
-        Files { files: vec![("part.parquet".to_owned(), kept)], columns, encoding, written, row_group: 1000, raw_times: None }
+        Files {
+            files: vec![("part.parquet".to_owned(), kept)],
+            columns,
+            encoding,
+            written,
+            row_group: 1000,
+            raw_times: None,
+        }
     }
 
     /// The store's own columns of a row: as the store sees them, and as the table has them.
@@ -242,7 +275,9 @@ impl World {
 
 /// Cuts one value out of a column: its path, its type, and what is left of the column.
 fn cut(rng: &mut StdRng, name: &str, kind: &Type) -> (String, Type, Option<Type>) {
-    let Type::Struct(fields) = kind else { return (name.to_owned(), kind.clone(), None) };
+    let Type::Struct(fields) = kind else {
+        return (name.to_owned(), kind.clone(), None);
+    };
     if chance(rng, 20) {
         return (name.to_owned(), kind.clone(), None);
     }
@@ -260,10 +295,24 @@ fn cut(rng: &mut StdRng, name: &str, kind: &Type) -> (String, Type, Option<Type>
 /// One of the ways in which other systems store the same types.
 fn encoding(rng: &mut StdRng) -> Encoding {
     let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-    let units = [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond];
-    let zones = [None, Some("UTC".into()), Some("+00:00".into()), Some("Europe/Berlin".into())];
+    let units = [
+        TimeUnit::Second,
+        TimeUnit::Millisecond,
+        TimeUnit::Microsecond,
+        TimeUnit::Nanosecond,
+    ];
+    let zones = [
+        None,
+        Some("UTC".into()),
+        Some("+00:00".into()),
+        Some("Europe/Berlin".into()),
+    ];
     Encoding {
-        text: pick(rng, &[DataType::Utf8, DataType::LargeUtf8, DataType::Utf8View, dictionary]).clone(),
+        text: pick(
+            rng,
+            &[DataType::Utf8, DataType::LargeUtf8, DataType::Utf8View, dictionary],
+        )
+        .clone(),
         time: DataType::Timestamp(*pick(rng, &units), pick(rng, &zones).clone()),
         long: pick(rng, &[DataType::Int64, DataType::Int32]).clone(),
         float: pick(rng, &[DataType::Float64, DataType::Float32]).clone(),

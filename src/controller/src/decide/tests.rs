@@ -1,0 +1,9 @@
+//! Promises of the decisions, situation by situation.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod ends;
+mod fixture;
+mod follows;
+mod launches;
+mod model;
+mod stops;

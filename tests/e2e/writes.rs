@@ -52,7 +52,8 @@ fn writes(namespace: &str) -> Option<BTreeMap<String, usize>> {
 
 /// Asks for so little that there is room for it at once: waiting for a node would be told, and cost writes.
 fn modest(spec: &mut Value) {
-    spec["execution"] = json!({"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}});
+    spec["execution"] =
+        json!({"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}});
 }
 
 /// How long a job took, in whole seconds.
@@ -73,7 +74,10 @@ async fn a_job_that_succeeds_costs_a_handful_of_writes() {
         let second = space.until_ended("everything", Phase::Succeeded).await;
         let Some(found) = writes(&space.name) else { return };
         println!("writes for two jobs: {found:#?}");
-        assert!(found.contains_key("create jobs"), "the audit log has the writes: {found:#?}");
+        assert!(
+            found.contains_key("create jobs"),
+            "the audit log has the writes: {found:#?}"
+        );
         // Progress comes on top: at most once in an interval, which is a second here.
         let progress = seconds(&first) + seconds(&second);
         for (write, count) in &found {

@@ -36,12 +36,20 @@ fn eval(arguments: &EvalArguments) -> Result<ExitCode, Error> {
     let now = arguments.now.unwrap_or_else(Timestamp::now);
     let trial = try_on(&text, &profile, &Clock::new(now.as_microsecond())).map_err(Error::Input)?;
     print!("{}", trial.text);
-    Ok(if trial.matches == Some(false) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if trial.matches == Some(false) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// The argument itself, or what standard input has.
 fn expression(argument: &str) -> Result<String, Error> {
-    if argument == "-" { read(Path::new("-")) } else { Ok(argument.to_owned()) }
+    if argument == "-" {
+        read(Path::new("-"))
+    } else {
+        Ok(argument.to_owned())
+    }
 }
 
 fn read(path: &Path) -> Result<String, Error> {
@@ -51,5 +59,8 @@ fn read(path: &Path) -> Result<String, Error> {
     } else {
         fs::read_to_string(path)
     };
-    text.map_err(|source| Error::Read { path: path.to_owned(), source })
+    text.map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -92,10 +92,7 @@ mod tests {
             "{said}"
         );
         let nobody = "http://127.0.0.1:1/ready".parse::<Uri>().unwrap();
-        let said = ask_once(&getter, &nobody)
-            .await
-            .unwrap_err()
-            .to_string();
+        let said = ask_once(&getter, &nobody).await.unwrap_err().to_string();
         assert!(said.contains("cannot be asked") && said.contains("refused"), "{said}");
     }
 }

@@ -86,9 +86,12 @@ pub async fn act(shared: &Shared, export_job: &ExportJob, actions: &[Act]) -> Re
             Act::ApplyStatus(status) => writer.apply_status(status).await?,
             Act::ApplyPlan(plan) => writer.create_plan(plan).await?,
             Act::ApplyJob(job) | Act::ApplyAbortJob(job) => {
-                let written = writer.create_job(job).await?;
-                shared.refusals.forget(writer.uid());
-                written
+                let written = writer.create_job(job).await;
+                // It was taken, or nobody knows whether it was.
+                if !matches!(written, Err(ActError::Refused(_))) {
+                    shared.refusals.forget(writer.uid());
+                }
+                written?
             }
             Act::SetJobSuspend { name, uid, suspend } => writer.suspend_job(name, uid, *suspend).await?,
             Act::DeleteJob { name, uid } => writer.delete_job(name, uid).await?,

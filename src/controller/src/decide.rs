@@ -20,11 +20,12 @@ mod tests;
 use std::time::Duration;
 
 use exportjob_api::{ErrorRecord, Execution, ExportJob, ExportJobStatus, FINALIZER, Phase};
-use exportjob_plan::code;
+use exportjob_plan::{abort_job_name, code, job_name};
+use kube::ResourceExt as _;
 
 use crate::{
     decision::{Act, Decision, Next},
-    observed::{JobFacts, Observed, PodFacts, millis},
+    observed::{JobFacts, Observed, PodFacts, Refusal, millis},
     settings::Settings,
     status,
 };
@@ -130,13 +131,46 @@ impl<'a> Look<'a> {
     }
 
     /// Whether there is, or may once have been, a Job of it. One that was made and is gone again before anybody saw it
-    /// has left no trace but the intention, unless the API server refuses to take it.
+    /// has left no trace but the intention, unless the API server refuses to take it. In a namespace in deletion it
+    /// refuses everything, and Jobs go by themselves.
     fn was_launched(&self) -> bool {
         matches!(self.status.phase, Some(Phase::Processing | Phase::Cancelling))
             || self.known_job().is_some()
             || self.observed.job.present().is_some()
             || self.observed.abort_job.present().is_some()
-            || (self.is_to_launch() && self.observed.refusal.is_none())
+            || (self.is_to_launch() && (self.refusal().is_none() || self.observed.namespace_terminating))
+    }
+
+    /// Name of the export's Job.
+    fn job_name(&self) -> String {
+        job_name(&self.export_job().name_any(), &self.uid)
+    }
+
+    /// Name of the clean-up's Job.
+    fn abort_job_name(&self) -> String {
+        abort_job_name(&self.export_job().name_any(), &self.uid)
+    }
+
+    /// How the API server refused the export's Job, or its plan, without which there is no Job.
+    fn refusal(&self) -> Option<&'a Refusal> {
+        let refusal = self.observed.refusal.as_ref();
+        refusal.filter(|refusal| refusal.name != self.abort_job_name())
+    }
+
+    /// How it refused the clean-up's Job, or the plan.
+    fn clean_up_refusal(&self) -> Option<&'a Refusal> {
+        let refusal = self.observed.refusal.as_ref();
+        refusal.filter(|refusal| refusal.name != self.job_name())
+    }
+
+    /// The write that removes the export's Job, unless it goes already.
+    fn delete_job(&self, job: &JobFacts) -> Option<Act> {
+        delete(job, self.job_name())
+    }
+
+    /// The write that removes the clean-up's Job, unless it goes already.
+    fn delete_abort_job(&self, job: &JobFacts) -> Option<Act> {
+        delete(job, self.abort_job_name())
     }
 
     /// Pods of a Job, newest first.
@@ -197,6 +231,11 @@ impl<'a> Look<'a> {
             next: Next::After(pause),
         }
     }
+}
+
+fn delete(job: &JobFacts, name: String) -> Option<Act> {
+    let uid = job.uid.clone();
+    (!job.deleting).then_some(Act::DeleteJob { name, uid })
 }
 
 fn duration(ms: i64) -> Duration {

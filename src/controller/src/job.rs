@@ -2,6 +2,8 @@
 //! without any way to fail: what could be wrong was refused before.
 
 mod pod;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

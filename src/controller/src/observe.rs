@@ -64,6 +64,7 @@ pub async fn observe(
         progress: shared.progress.of(&uid),
         refusal: refusal.map(|refusal| Refusal {
             permanent: refusal.is_permanent(),
+            name: refusal.name,
             message: refusal.message,
         }),
     };
@@ -130,6 +131,7 @@ fn trouble(stores: &Stores, object: &impl ResourceExt) -> Option<Trouble> {
     Some(Trouble {
         reason: warning.reason,
         message: warning.message,
+        at_ms: warning.at_ms,
     })
 }
 

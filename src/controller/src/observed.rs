@@ -68,6 +68,8 @@ pub enum ServiceAccount {
 /// How the API server refused to create something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// Name of the object.
+    pub name: String,
     /// Whether another try would be refused in the same way: the object is wrong in itself. False: quota, admission, or a
     /// name that belongs to somebody else, which may change.
     pub permanent: bool,
@@ -176,6 +178,8 @@ pub struct Trouble {
     pub reason: String,
     /// What Kubernetes says.
     pub message: String,
+    /// When an Event said so last; `None`: it is so now.
+    pub at_ms: Option<i64>,
 }
 
 impl ChildJob {
@@ -215,8 +219,9 @@ impl ChildJob {
     }
 }
 
-/// `kubectl delete --cascade=orphan` takes the owner away. The Job stays what it was made for all the same.
-fn belongs_to(metadata: &ObjectMeta, uid: &str) -> bool {
+/// Whether an object was made for the ExportJob with this UID. `kubectl delete --cascade=orphan` takes the owner away;
+/// it stays what it was made for all the same.
+pub fn belongs_to(metadata: &ObjectMeta, uid: &str) -> bool {
     let owner = controller_uid(metadata);
     let label = metadata.labels.as_ref().and_then(|labels| labels.get(UID_LABEL));
     owner == uid || (owner.is_empty() && label.is_some_and(|label| label == uid))
@@ -297,6 +302,7 @@ fn unscheduled(condition: &k8s_openapi::api::core::v1::PodCondition) -> Option<T
     (condition.status == "False").then(|| Trouble {
         reason: condition.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()),
         message: condition.message.clone().unwrap_or_default(),
+        at_ms: None,
     })
 }
 
@@ -310,6 +316,7 @@ fn waiting(state: &ContainerState) -> Option<Trouble> {
     Some(Trouble {
         reason,
         message: waiting.message.clone().unwrap_or_default(),
+        at_ms: None,
     })
 }
 

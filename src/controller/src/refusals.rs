@@ -52,13 +52,18 @@ impl Refusals {
             .map(|(refusal, _)| refusal.clone())
     }
 
-    /// Remembers a refusal; whether it is news.
+    /// Remembers a refusal; whether it is news: of something else, or of another kind. Words may differ each time.
     pub fn note(&self, uid: &str, refusal: Refusal) -> bool {
         let now = Instant::now();
         let mut by_uid = self.lock();
         by_uid.retain(|_, (_, since)| now.duration_since(*since) < KEPT_FOR);
-        let old = by_uid.insert(uid.to_owned(), (refusal.clone(), now));
-        old.map(|(old, _)| old) != Some(refusal)
+        let is_like = |old: &Refusal| {
+            (&old.name, old.code, old.namespace_terminating)
+                == (&refusal.name, refusal.code, refusal.namespace_terminating)
+        };
+        let is_news = by_uid.get(uid).is_none_or(|(old, _)| !is_like(old));
+        by_uid.insert(uid.to_owned(), (refusal, now));
+        is_news
     }
 
     /// Forgets: it was taken after all.
@@ -90,7 +95,7 @@ mod tests {
         let refusals = Refusals::default();
         assert!(refusals.note("uid", refusal("quota")));
         assert!(!refusals.note("uid", refusal("quota")), "no news");
-        assert!(refusals.note("uid", refusal("admission")));
+        assert!(!refusals.note("uid", refusal("admission")), "other words are no news");
         assert_eq!(refusals.of("uid"), Some(refusal("admission")));
         refusals.forget("uid");
         assert_eq!(refusals.of("uid"), None);

@@ -68,9 +68,8 @@ impl Class {
     }
 
     /// Reasons are the only thing of a class that outlives a look: this is their inverse.
-    fn of(condition: &Condition) -> Self {
-        let going = condition.status == "True";
-        match condition.reason.as_str() {
+    fn of(reason: &str, going: bool) -> Self {
+        match reason {
             "Cancelling" | "Aborting" => Self::Stopping,
             "Suspended" | "Queued" => Self::Suspended,
             _ if going => Self::Working,
@@ -100,15 +99,25 @@ impl Progressing {
     /// Why a pod does not start.
     pub fn trouble(class: Class, trouble: &Trouble) -> Self {
         let reason: String = trouble.reason.chars().filter(char::is_ascii_alphanumeric).collect();
-        let reason = if reason.is_empty() { "PodCannotStart" } else { &reason };
-        Self::new(class, reason, trouble.message.clone())
+        let said = Self::new(class, &reason, trouble.message.clone());
+        if !reason.is_empty() && Class::of(&reason, false) == class {
+            return said;
+        }
+        // The class would not be known again from this reason, and its grace period would begin anew with each look.
+        let usual = if class == Class::Placement {
+            "Unschedulable"
+        } else {
+            "PodCannotStart"
+        };
+        Self::new(class, usual, format!("{}: {}", trouble.reason, said.message))
     }
 }
 
 /// What `Progressing` said when the status was written, and since when it has said something of that kind.
 pub fn recorded(status: &ExportJobStatus) -> Option<(Progressing, i64)> {
     let condition = status.conditions.iter().find(|found| found.type_ == "Progressing")?;
-    let said = Progressing::new(Class::of(condition), &condition.reason, condition.message.clone());
+    let class = Class::of(&condition.reason, condition.status == "True");
+    let said = Progressing::new(class, &condition.reason, condition.message.clone());
     Some((said, millis(Some(&condition.last_transition_time)).unwrap_or_default()))
 }
 

@@ -19,7 +19,7 @@ use kube_runtime::{
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::watch::Observers;
+use crate::{observed::millis, watch::Observers};
 
 /// Which Events are asked for: everything else about Jobs and pods can be read in their status, or is noise. A field
 /// selector knows no "or".
@@ -47,6 +47,8 @@ pub struct Warning {
     pub reason: String,
     /// Message of the Event.
     pub message: String,
+    /// When the Event said so last, in epoch milliseconds.
+    pub at_ms: Option<i64>,
 }
 
 /// The latest trouble of each Job and pod, by UID. Clones share it.
@@ -69,12 +71,23 @@ impl Warnings {
         let warning = Warning {
             reason: reason.to_owned(),
             message: shorten(event.message.as_deref().unwrap_or_default()).to_owned(),
+            at_ms: last_ms(event),
         };
         let mut by_uid = self.by_uid.lock().unwrap_or_else(PoisonError::into_inner);
         by_uid.retain(|_, (_, since)| since.elapsed() < KEPT_FOR);
         let old = by_uid.insert(uid.clone(), (warning.clone(), Instant::now()));
         (old.map(|(old, _)| old) != Some(warning)).then_some(uid)
     }
+}
+
+/// An Event that is told again and again is one object, in the old form or in the new one.
+fn last_ms(event: &Event) -> Option<i64> {
+    let series = event
+        .series
+        .as_ref()
+        .and_then(|series| series.last_observed_time.as_ref());
+    let precise = series.or(event.event_time.as_ref()).map(|time| time.0.as_millisecond());
+    millis(event.last_timestamp.as_ref()).max(precise)
 }
 
 fn shorten(message: &str) -> &str {
@@ -154,6 +167,24 @@ mod tests {
         other.involved_object.uid = Some("other".to_owned());
         warnings.note(&other);
         assert_eq!(warnings.of("uid"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_is_told_again_is_news_and_says_when() {
+        use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
+        use k8s_openapi::jiff::Timestamp;
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let warnings = Warnings::default();
+        let mut old_form = event("FailedCreate", "exceeded quota");
+        for second in [5, 7] {
+            old_form.last_timestamp = Some(Time(at(second)));
+            assert!(warnings.note(&old_form).is_some());
+            assert_eq!(warnings.of("uid").unwrap().at_ms, Some(second * 1_000));
+        }
+        let mut new_form = event("FailedCreate", "exceeded quota");
+        new_form.event_time = Some(MicroTime(at(9)));
+        assert!(warnings.note(&new_form).is_some());
+        assert_eq!(warnings.of("uid").unwrap().at_ms, Some(9_000));
     }
 
     #[test]

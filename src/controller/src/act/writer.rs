@@ -1,5 +1,8 @@
 //! The single writes, each safe to repeat, and what the API server's answers to them mean.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Debug;
 
 use exportjob_api::{ExportJob, ExportJobStatus, FIELD_MANAGER, FINALIZER};
@@ -16,7 +19,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 use super::{ActError, Written};
-use crate::{expectations::Expectations, refusals::Refusal};
+use crate::{expectations::Expectations, observed::belongs_to, refusals::Refusal};
 
 /// Writes on behalf of one ExportJob.
 ///
@@ -83,12 +86,12 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Asks the API server whether there is no Job of this name.
+    /// Asks the API server whether there is no Job of this name. One that is somebody else's is none of this ExportJob.
     pub async fn confirm_no_job(&self, name: &str) -> Result<Written, ActError> {
         let found = self.api::<Job>().get_metadata_opt(name).await;
         match found.map_err(|error| failed("look for the Job", error))? {
-            None => Ok(Written::Done),
-            Some(_) => Ok(Written::Stale),
+            Some(job) if belongs_to(&job.metadata, &self.uid) => Ok(Written::Stale),
+            _ => Ok(Written::Done),
         }
     }
 
@@ -214,28 +217,28 @@ impl<'a> Writer<'a> {
                 namespace_terminating,
             })
         };
-        match strict_create(self.client, &api, object).await {
+        let refusal = match strict_create(self.client, &api, object).await {
             Ok(created) => return Ok(created),
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-            Err(kube::Error::Api(status)) if is_refusal(&status) => {
-                let going = namespace_is_going(&status);
-                return Err(refused(status.code, status.message.clone(), going));
-            }
+            Err(kube::Error::Api(status)) if status.is_already_exists() => None,
+            // Quota and admission refuse an object that is there already in the same words.
+            Err(kube::Error::Api(status)) if is_refusal(&status) => Some(status),
             Err(error) => return Err(failed("create an object", error)),
-        }
-        let Some(found) = api
+        };
+        let found = api
             .get_opt(&name)
             .await
-            .map_err(|error| failed("look at an object", error))?
-        else {
-            return Err(ActError::Vanished { kind, name });
-        };
-        let owners = found.owner_references();
-        if owners.iter().any(|owner| owner.uid == self.uid) {
-            Ok(found)
-        } else {
-            let message = "an object of this name that does not belong to the ExportJob is in the way: delete it, and the job goes on";
-            Err(refused(409, message.to_owned(), false))
+            .map_err(|error| failed("look at an object", error))?;
+        match (found, refusal) {
+            (Some(found), _) if belongs_to(found.meta(), &self.uid) => Ok(found),
+            (_, Some(status)) => {
+                let going = namespace_is_going(&status);
+                Err(refused(status.code, status.message.clone(), going))
+            }
+            (None, None) => Err(ActError::Vanished { kind, name }),
+            (Some(_), None) => {
+                let message = "an object of this name that does not belong to the ExportJob is in the way: delete it, and the job goes on";
+                Err(refused(409, message.to_owned(), false))
+            }
         }
     }
 

@@ -1,14 +1,13 @@
 //! A job that is over: how it is told, and when it goes.
 
 use exportjob_api::{ErrorRecord, Phase};
-use exportjob_plan::{RunReport, job_name};
-use kube::ResourceExt as _;
+use exportjob_plan::RunReport;
 
 use super::{Look, duration};
 use crate::{
     decision::{Act, Decision, Next},
     notice::Notice,
-    observed::JobEnd,
+    observed::{JobEnd, JobFacts},
     status,
 };
 
@@ -17,8 +16,15 @@ pub fn finished(look: &Look<'_>) -> Decision {
     if look.is_deleted() {
         return once(vec![Act::RemoveFinalizer]);
     }
-    if let Some(stray) = stray_job(look) {
-        return once(vec![stray]);
+    let strays = strays(look);
+    if !strays.is_empty() {
+        return once(strays);
+    }
+    let mut status = look.status.clone();
+    status.observed_generation = look.export_job().metadata.generation;
+    if let Some(write) = status::write(look, status) {
+        // What may still be changed in the spec of a job that is over needs no more than to be seen.
+        return once(vec![write]);
     }
     let Some(ttl) = look.execution().ttl_seconds_after_finished else {
         return Decision::rest();
@@ -35,14 +41,18 @@ pub fn finished(look: &Look<'_>) -> Decision {
     }
 }
 
-/// A Job that works for a job that has failed: made by a controller that did not know, yet, that it leads no more.
-fn stray_job(look: &Look<'_>) -> Option<Act> {
-    let job = look.observed.job.present()?;
-    let strays = look.status.phase == Some(Phase::Failed) && job.end == JobEnd::NotYet && !job.deleting;
-    strays.then(|| Act::DeleteJob {
-        name: job_name(&look.export_job().name_any(), &look.uid),
-        uid: job.uid.clone(),
-    })
+/// Jobs that must not go on: a clean-up that was given up, and an export for a job that has failed, made by a controller
+/// that did not know, yet, that it leads no more.
+fn strays(look: &Look<'_>) -> Vec<Act> {
+    let goes_on = |job: &&JobFacts| job.end == JobEnd::NotYet;
+    let has_failed = look.status.phase == Some(Phase::Failed);
+    let export = look.observed.job.present().filter(goes_on).filter(|_| has_failed);
+    let abort = look.observed.abort_job.present().filter(goes_on);
+    let strays = [
+        export.and_then(|job| look.delete_job(job)),
+        abort.and_then(|job| look.delete_abort_job(job)),
+    ];
+    strays.into_iter().flatten().collect()
 }
 
 /// The batches are in the dataset since `end_ms`. Without a report the counts are not known.

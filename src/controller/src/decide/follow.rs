@@ -1,8 +1,7 @@
 //! A job whose Job is there: it is followed until it ends.
 
 use exportjob_api::{ErrorRecord, ExportJobStatus, Phase};
-use exportjob_plan::{code, exit, job_name};
-use kube::ResourceExt as _;
+use exportjob_plan::{code, exit};
 
 use super::{LOOK_AGAIN, Look, REPORT_WITHIN, SHORTLY, duration, finish, launch, stop, whole_ms};
 use crate::{
@@ -40,8 +39,11 @@ pub fn is_recent(look: &Look<'_>, ended_ms: i64) -> bool {
 
 fn failed(look: &Look<'_>, job: &JobFacts, at_ms: i64, said: &str) -> Decision {
     let pods = look.pods_of(job);
-    let last = pods.iter().find(|pod| pod.exit_code.is_some());
-    if last.is_none() && is_recent(look, at_ms) {
+    let mut last = pods.iter().filter(|pod| pod.exit_code.is_some());
+    let known = i32::try_from(last.clone().count()).unwrap_or(i32::MAX);
+    let last = last.next();
+    // The one that says why may be the one that the cache does not have yet.
+    if known < job.failed.max(1) && is_recent(look, at_ms) {
         return look.decision(Vec::new(), SHORTLY);
     }
     // One that left with such a code failed the Job, whichever pod was last.
@@ -119,9 +121,10 @@ fn at_work(look: &Look<'_>, job: &JobFacts) -> Decision {
     status::set_suspended(&mut status, held, look.now_ms());
     status::set_progress(&mut status, &said, look.now_ms());
     let (write, mut pause) = with_progress(look, status);
+    let notice = write.as_ref().and_then(|_| news(look, &said));
     let mut actions: Vec<Act> = write.into_iter().collect();
     actions.extend(suspension(look, job));
-    actions.extend(news(look, &said).map(Act::Publish));
+    actions.extend(notice.map(Act::Publish));
     if let Some(lasted) = look.since(said.class).filter(|_| said.class.is_trouble()) {
         pause = pause.min(duration(whole_ms(look.settings.start_grace) - lasted));
     } else if said.class.is_trouble() {
@@ -156,7 +159,7 @@ fn saying(look: &Look<'_>, job: &JobFacts) -> Progressing {
         }
         _ => match trouble(look, job) {
             Some((class, trouble)) => Progressing::trouble(class, &trouble),
-            None => Progressing::working("Exporting", format!("Job {} is at work", name(look))),
+            None => Progressing::working("Exporting", format!("Job {} is at work", look.job_name())),
         },
     }
 }
@@ -164,10 +167,15 @@ fn saying(look: &Look<'_>, job: &JobFacts) -> Progressing {
 /// Why no pod of a Job starts.
 pub fn trouble(look: &Look<'_>, job: &JobFacts) -> Option<(Class, Trouble)> {
     let pods = look.pods_of(job);
-    if pods.is_empty() {
-        return job.warning.clone().map(|warning| (Class::Placement, warning));
-    }
-    let pod = pods.into_iter().find(|pod| !pod.ended && !pod.deleting)?;
+    let Some(pod) = pods.iter().find(|pod| !pod.ended && !pod.deleting) else {
+        // What an Event said of pods that could not be made is over when one was made after it.
+        let made = pods.first().map(|pod| pod.created_at_ms).max(job.started_at_ms);
+        let warning = job
+            .warning
+            .clone()
+            .filter(|warning| warning.at_ms.is_none_or(|at| Some(at) > made));
+        return warning.map(|warning| (Class::Placement, warning));
+    };
     let class = if pod.scheduled {
         Class::Starting
     } else {
@@ -199,13 +207,10 @@ fn suspension(look: &Look<'_>, job: &JobFacts) -> Option<Act> {
     let wanted = look.wants_suspension();
     if look.execution().queue_name.is_some() {
         // Whether it is suspended is the queue's business: the Job is taken out of the queue, and comes back later.
-        return wanted.then(|| Act::DeleteJob {
-            name: name(look),
-            uid: job.uid.clone(),
-        });
+        return look.delete_job(job).filter(|_| wanted);
     }
     (wanted != job.suspended).then(|| Act::SetJobSuspend {
-        name: name(look),
+        name: look.job_name(),
         uid: job.uid.clone(),
         suspend: wanted,
     })
@@ -222,12 +227,8 @@ fn news(look: &Look<'_>, said: &Progressing) -> Option<Notice> {
         Class::Suspended if before != Some(Class::Suspended) => Some(Notice::normal("Suspended", said.message.clone())),
         Class::Working if before == Some(Class::Suspended) => Some(Notice::normal("Resumed", "pods may run")),
         Class::Working if look.status.phase != Some(Phase::Processing) => {
-            Some(Notice::normal("Launched", format!("Job {} exports", name(look))))
+            Some(Notice::normal("Launched", format!("Job {} exports", look.job_name())))
         }
         _ => None,
     }
-}
-
-fn name(look: &Look<'_>) -> String {
-    job_name(&look.export_job().name_any(), &look.uid)
 }

@@ -12,6 +12,9 @@ use crate::{
     status::{self, Class, Progressing},
 };
 
+/// Reason of a job whose Job the API server does not take now.
+const REFUSED: &str = "JobRefused";
+
 /// Everything that a launch needs.
 struct Ready<'a> {
     plan: ExportPlan,
@@ -147,24 +150,21 @@ fn not_allowed(message: String) -> Obstacle {
 
 /// The plan and the Job, and before them what must not be lost: the finalizer, the ids.
 fn go(look: &Look<'_>, ready: &Ready<'_>) -> Decision {
-    let (said, notice) = match &look.observed.refusal {
-        None => (
-            Progressing::working("Launching", "the export's Job is being created"),
-            None,
-        ),
+    let said = match look.refusal() {
+        None => unrefused(look),
         Some(refusal) if refusal.permanent => {
             let message = format!("the API server refused the export's Job: {}", refusal.message);
             return stop::fail(look, vec![status::error(code::JOB_REFUSED, message)]);
         }
         Some(refusal) => {
-            let said = Progressing::new(Class::Placement, "JobRefused", refusal.message.clone());
+            let said = Progressing::new(Class::Placement, REFUSED, refusal.message.clone());
             if let Some(error) = overdue(look, &said) {
                 return stop::fail(look, vec![error]);
             }
-            let notice = Notice::warning("JobRefused", refusal.message.clone());
-            (said, Some(notice))
+            said
         }
     };
+    let notice = (said.reason == REFUSED).then(|| Notice::warning(REFUSED, said.message.clone()));
     let mut status = status::base(look);
     status.merge_policy.get_or_insert_with(|| MergePolicyStatus {
         id: ready.plan.merge_policy.id.clone(),
@@ -180,6 +180,15 @@ fn go(look: &Look<'_>, ready: &Ready<'_>) -> Decision {
     let job = job::export(look.export_job(), ready.store, &ready.landing, look.settings);
     actions.push(Act::ApplyJob(Box::new(job)));
     look.decision(actions, LOOK_AGAIN)
+}
+
+/// What is said of a job whose Job nobody has refused, as far as this process knows: what another process said of that
+/// holds until this one has tried.
+fn unrefused(look: &Look<'_>) -> Progressing {
+    let before = status::recorded(&look.status).map(|(said, _)| said);
+    before
+        .filter(|said| said.reason == REFUSED)
+        .unwrap_or_else(|| Progressing::working("Launching", "the export's Job is being created"))
 }
 
 /// The job waits for another resource, for a bounded time.

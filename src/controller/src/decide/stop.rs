@@ -2,8 +2,7 @@
 //! its batches off in the dataset's log. Of a commit and the abort exactly one wins; who it was decides how the job ends.
 
 use exportjob_api::{ErrorRecord, ExportJobStatus, Phase};
-use exportjob_plan::{Outcome, RunReport, abort_job_name, code, job_name};
-use kube::ResourceExt as _;
+use exportjob_plan::{Outcome, RunReport, code};
 
 use super::{
     LOOK_AGAIN, Look, SHORTLY, duration, finish,
@@ -23,6 +22,9 @@ use crate::{
 /// to clean up.
 const NOTHING_TO_CLEAN_MS: i64 = 10_000;
 
+const STOPPING: &str = "pods are being stopped";
+const ABORTING: &str = "the batches are being aborted";
+
 /// How a stop stands.
 enum Stop {
     /// It goes on.
@@ -41,6 +43,13 @@ enum Ending {
     Committed(Option<Box<RunReport>>, i64),
     /// The batches could not be aborted.
     Abandoned(String),
+}
+
+impl Stop {
+    fn going(actions: Vec<Act>, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self::Going { actions, message }
+    }
 }
 
 /// Fails the job for these reasons, once nothing of it can land any more.
@@ -68,11 +77,7 @@ pub fn fail(look: &Look<'_>, errors: Vec<ErrorRecord>) -> Decision {
             )
         }
         Stop::Soon => look.decision(Vec::new(), SHORTLY),
-        Stop::Over(Ending::Aborted) => {
-            let mut actions = finish::fail(look, errors);
-            actions.extend(unfinished_abort(look));
-            look.decision(actions, LOOK_AGAIN)
-        }
+        Stop::Over(Ending::Aborted) => look.decision(finish::fail(look, errors), LOOK_AGAIN),
         Stop::Over(Ending::Committed(report, at_ms)) => {
             look.decision(finish::succeed(look, report.as_deref(), at_ms), LOOK_AGAIN)
         }
@@ -81,7 +86,6 @@ pub fn fail(look: &Look<'_>, errors: Vec<ErrorRecord>) -> Decision {
             let left_behind = status::error(code::CLEAN_UP_ABANDONED, notice.message.clone());
             let mut actions = finish::fail(look, [errors, vec![left_behind]].concat());
             actions.push(Act::Publish(notice));
-            actions.extend(unfinished_abort(look));
             look.decision(actions, LOOK_AGAIN)
         }
     }
@@ -112,11 +116,7 @@ pub fn cancel(look: &Look<'_>) -> Decision {
 fn never_launched(look: &Look<'_>) -> Vec<Act> {
     // Before the first status there cannot have been one.
     let ask = look.status.phase.is_some();
-    ask.then(|| Act::ConfirmNoJob {
-        name: job_name(&look.export_job().name_any(), &look.uid),
-    })
-    .into_iter()
-    .collect()
+    ask.then(|| confirm_no_job(look)).flatten().into_iter().collect()
 }
 
 fn going(look: &Look<'_>, mut status: ExportJobStatus, said: (&str, String), then: Vec<Act>) -> Decision {
@@ -136,35 +136,40 @@ fn stop(look: &Look<'_>) -> Stop {
     if let Some((job, at_ms)) = look.observed.job.present().and_then(completed) {
         return committed(look, job, at_ms);
     }
+    let abort = look.observed.abort_job.present();
+    if let Some(over) = abort.and_then(|abort| followed(look, abort)) {
+        return over;
+    }
     let pods_are_gone = match look.observed.job.present() {
         None => true,
         Some(job) => matches!(job.end, JobEnd::Failed { .. }),
     };
+    if look.observed.namespace_terminating && pods_are_gone {
+        let why = "its namespace is being deleted, and no pod can be made in it";
+        return Stop::Over(Ending::Abandoned(why.to_owned()));
+    }
     let lasted = look.since(Class::Stopping).unwrap_or(0);
     let limit = whole_ms(look.settings.cancellation_timeout);
+    if lasted >= limit {
+        let seconds = look.settings.cancellation_timeout.as_secs();
+        return Stop::Over(Ending::Abandoned(format!(
+            "it was not done within {seconds} s (the operator's timeouts.cancellationSeconds){}",
+            hindrance(look)
+        )));
+    }
     if look.observed.namespace_terminating {
-        return in_terminating_namespace(look, pods_are_gone);
+        return Stop::going(delete_job(look), STOPPING);
     }
-    match look.observed.abort_job.present() {
-        Some(abort) if !abort.deleting => match followed(look, abort) {
-            Some(over) => return over,
-            None if lasted >= limit => {}
-            None => return attend(look, abort, pods_are_gone || lasted >= limit / 2),
-        },
-        Some(_) if lasted < limit => {
-            return Stop::Going {
-                actions: delete_job(look),
-                message: "the clean-up is made anew".to_owned(),
-            };
-        }
-        None if lasted < limit => return begin(look, pods_are_gone),
-        _ => {}
+    match abort {
+        None => begin(look, pods_are_gone),
+        Some(abort) if abort.deleting => Stop::going(delete_job(look), "the clean-up is made anew"),
+        // To abort twice is the same as once, and says how it ended.
+        Some(abort) if abort.end != JobEnd::NotYet => Stop::going(
+            look.delete_abort_job(abort).into_iter().collect(),
+            "the clean-up is made anew: its report was lost",
+        ),
+        Some(abort) => attend(look, abort, pods_are_gone || lasted >= limit / 2),
     }
-    let seconds = look.settings.cancellation_timeout.as_secs();
-    let why = hindrance(look).map(|why| format!(": {why}")).unwrap_or_default();
-    Stop::Over(Ending::Abandoned(format!(
-        "it was not done within {seconds} s (the operator's timeouts.cancellationSeconds){why}"
-    )))
 }
 
 fn completed(job: &JobFacts) -> Option<(&JobFacts, i64)> {
@@ -187,58 +192,21 @@ fn successful_report(look: &Look<'_>, job: &JobFacts) -> Option<RunReport> {
     pods.find_map(|pod| pod.report.clone())
 }
 
-/// No pod can be made any more, so that none can clean up.
-fn in_terminating_namespace(look: &Look<'_>, pods_are_gone: bool) -> Stop {
-    if !pods_are_gone {
-        return Stop::Going {
-            actions: delete_job(look),
-            message: "pods are being stopped".to_owned(),
-        };
-    }
-    let abort = look.observed.abort_job.present();
-    if let Some(over) = abort
-        .filter(|abort| abort.end != JobEnd::NotYet)
-        .and_then(|abort| followed(look, abort))
-    {
-        return over;
-    }
-    Stop::Over(Ending::Abandoned(
-        "its namespace is being deleted, and no pod can be made in it".to_owned(),
-    ))
-}
-
 /// Stops the pods, and makes the clean-up, which waits until they are gone.
 fn begin(look: &Look<'_>, pods_are_gone: bool) -> Stop {
     let mut actions = delete_job(look);
-    let message = if pods_are_gone {
-        "the batches are being aborted"
-    } else {
-        "pods are being stopped"
-    };
+    let message = if pods_are_gone { ABORTING } else { STOPPING };
     let landing = match landing(look) {
         Ok(landing) => landing,
         Err(why) if pods_are_gone => return Stop::Over(Ending::Abandoned(why)),
-        Err(_) => {
-            return Stop::Going {
-                actions,
-                message: message.to_owned(),
-            };
-        }
+        Err(_) => return Stop::going(actions, message),
     };
-    if let Some(refusal) = look
-        .observed
-        .refusal
-        .as_ref()
-        .filter(|refusal| refusal.permanent && pods_are_gone)
-    {
-        return Stop::Over(Ending::Abandoned(format!(
-            "the API server refused its Job: {}",
-            refusal.message
-        )));
+    let refusal = look.clean_up_refusal();
+    if let Some(refusal) = refusal.filter(|refusal| refusal.permanent && pods_are_gone) {
+        let why = format!("the API server refused its Job: {}", refusal.message);
+        return Stop::Over(Ending::Abandoned(why));
     }
-    if look.observed.job.present().is_none() {
-        actions.push(confirm_no_job(look));
-    }
+    actions.extend(confirm_no_job(look));
     if pods_are_gone {
         actions.extend(launch::plan(look));
     }
@@ -250,55 +218,35 @@ fn begin(look: &Look<'_>, pods_are_gone: bool) -> Stop {
         look.settings,
     );
     actions.push(Act::ApplyAbortJob(Box::new(abort)));
-    let refused = look
-        .observed
-        .refusal
-        .as_ref()
-        .map(|refusal| format!(": {}", refusal.message));
-    Stop::Going {
-        actions,
-        message: format!("{message}{}", refused.unwrap_or_default()),
-    }
+    Stop::going(actions, format!("{message}{}", hindrance(look)))
 }
 
 /// Lets the clean-up run once the pods are gone.
 fn attend(look: &Look<'_>, abort: &JobFacts, may_run: bool) -> Stop {
     let mut actions = delete_job(look);
     if !may_run {
-        return Stop::Going {
-            actions,
-            message: "pods are being stopped".to_owned(),
-        };
+        return Stop::going(actions, STOPPING);
     }
     if abort.suspended {
-        if look.observed.job.present().is_none() {
-            actions.push(confirm_no_job(look));
-        }
+        actions.extend(confirm_no_job(look));
         actions.extend(launch::plan(look));
         actions.push(Act::SetJobSuspend {
-            name: abort_job_name(&look.export_job().name_any(), &look.uid),
+            name: look.abort_job_name(),
             uid: abort.uid.clone(),
             suspend: false,
         });
     }
-    let why = hindrance(look).map(|why| format!(": {why}")).unwrap_or_default();
-    let pods_never_started = !abort.pods_started && !abort.suspended;
-    if pods_never_started && look.now_ms() - started_ms(abort) >= NOTHING_TO_CLEAN_MS && !why.is_empty() {
+    let why = hindrance(look);
+    let tried_ms = abort.started_at_ms.map_or(0, |started| look.now_ms() - started);
+    if !abort.pods_started && !abort.suspended && tried_ms >= NOTHING_TO_CLEAN_MS && !why.is_empty() {
         return Stop::Over(Ending::Abandoned(format!(
             "no pod of the export was seen to start, and that of the clean-up cannot{why}"
         )));
     }
-    Stop::Going {
-        actions,
-        message: format!("the batches are being aborted{why}"),
-    }
+    Stop::going(actions, format!("{ABORTING}{why}"))
 }
 
-fn started_ms(job: &JobFacts) -> i64 {
-    job.started_at_ms.unwrap_or(job.created_at_ms)
-}
-
-/// How the clean-up ended, if it has.
+/// How the clean-up ended, if it has and that is known.
 fn followed(look: &Look<'_>, abort: &JobFacts) -> Option<Stop> {
     match &abort.end {
         JobEnd::NotYet => None,
@@ -306,14 +254,7 @@ fn followed(look: &Look<'_>, abort: &JobFacts) -> Option<Stop> {
             Some(report) if report.outcome == Outcome::Aborted => Stop::Over(Ending::Aborted),
             Some(report) => Stop::Over(Ending::Committed(Some(Box::new(report)), *at_ms)),
             None if is_recent(look, *at_ms) => Stop::Soon,
-            // To abort twice is the same as once, and says how it ended.
-            None => Stop::Going {
-                actions: vec![Act::DeleteJob {
-                    name: abort_job_name(&look.export_job().name_any(), &look.uid),
-                    uid: abort.uid.clone(),
-                }],
-                message: "the clean-up is made anew: its report was lost".to_owned(),
-            },
+            None => return None,
         }),
         JobEnd::Failed { at_ms, message, .. } => {
             let pods = look.pods_of(abort);
@@ -327,11 +268,14 @@ fn followed(look: &Look<'_>, abort: &JobFacts) -> Option<Stop> {
     }
 }
 
-/// Why the clean-up does not start.
-fn hindrance(look: &Look<'_>) -> Option<String> {
-    match look.observed.abort_job.present() {
-        Some(abort) => trouble(look, abort).map(|(_, trouble)| format!("{}: {}", trouble.reason, trouble.message)),
-        None => look.observed.refusal.as_ref().map(|refusal| refusal.message.clone()),
+/// Why the clean-up does not start, to be put after what is said; empty if it does.
+fn hindrance(look: &Look<'_>) -> String {
+    let trouble = look.observed.abort_job.present().and_then(|abort| trouble(look, abort));
+    let refusal = look.clean_up_refusal();
+    match (trouble, refusal) {
+        (Some((_, trouble)), _) => format!(": {}: {}", trouble.reason, trouble.message),
+        (None, Some(refusal)) => format!(": {}", refusal.message),
+        (None, None) => String::new(),
     }
 }
 
@@ -359,31 +303,18 @@ fn landing(look: &Look<'_>) -> Result<Landing, String> {
 }
 
 fn delete_job(look: &Look<'_>) -> Vec<Act> {
-    let running = look
-        .observed
+    let running = look.observed.job.present().filter(|job| job.end == JobEnd::NotYet);
+    running.and_then(|job| look.delete_job(job)).into_iter().collect()
+}
+
+/// That the cache has no Job does not mean that there is none.
+fn confirm_no_job(look: &Look<'_>) -> Option<Act> {
+    let name = look.job_name();
+    look.observed
         .job
         .present()
-        .filter(|job| !job.deleting && job.end == JobEnd::NotYet);
-    let delete = running.map(|job| Act::DeleteJob {
-        name: job_name(&look.export_job().name_any(), &look.uid),
-        uid: job.uid.clone(),
-    });
-    delete.into_iter().collect()
-}
-
-fn confirm_no_job(look: &Look<'_>) -> Act {
-    Act::ConfirmNoJob {
-        name: job_name(&look.export_job().name_any(), &look.uid),
-    }
-}
-
-/// A clean-up that is given up must not go on for ever.
-fn unfinished_abort(look: &Look<'_>) -> Option<Act> {
-    let abort = look.observed.abort_job.present()?;
-    (abort.end == JobEnd::NotYet && !abort.deleting).then(|| Act::DeleteJob {
-        name: abort_job_name(&look.export_job().name_any(), &look.uid),
-        uid: abort.uid.clone(),
-    })
+        .is_none()
+        .then_some(Act::ConfirmNoJob { name })
 }
 
 fn abandoned(look: &Look<'_>, why: &str) -> Notice {

@@ -141,13 +141,15 @@ fn pods_that_failed_too_often_are_counted_and_the_last_one_is_told() {
             message: "m".to_owned(),
         };
     });
+    let failed = (0..3).fold(failed, |failed, _| failed.with_pod(ended(JOB_UID, 44, None)));
     assert_eq!(
         (kinds(&failed.decide()), pause(&failed.decide())),
         (Vec::new(), Some(1)),
-        "the pod is waited for"
+        "the last pod is waited for"
     );
     let mut killed = ended(JOB_UID, 137, None);
     killed.exit_reason = Some("OOMKilled".to_owned());
+    killed.created_at_ms += 1_000;
     let errors = written(&failed.clone().with_pod(killed).decide()).errors;
     assert_eq!(
         (errors.len(), errors[0].code.as_str()),
@@ -161,7 +163,8 @@ fn pods_that_failed_too_often_are_counted_and_the_last_one_is_told() {
     ] {
         assert!(errors[0].msg.contains(part), "{part}: {}", errors[0].msg);
     }
-    let said = ended(JOB_UID, 44, Some(reported(code::DATASET_UNWRITABLE, "disk full")));
+    let mut said = ended(JOB_UID, 44, Some(reported(code::DATASET_UNWRITABLE, "disk full")));
+    said.created_at_ms += 1_000;
     let errors = written(&failed.with_pod(said).decide()).errors;
     assert_eq!(
         errors.iter().map(|error| error.code.as_str()).collect::<Vec<_>>(),
@@ -198,4 +201,90 @@ fn a_job_that_runs_for_a_failed_export_job_is_stopped() {
         .decided()
         .with_job(|_| ());
     assert_eq!(kinds(&failed.decide()), ["delete job"]);
+}
+
+#[test]
+fn the_pod_that_says_why_is_waited_for_even_if_others_are_known() {
+    let at_ms = CREATED_MS + 20_000;
+    let failed = situation().processing().at(20).with_job(|job| {
+        job.failed = 2;
+        job.end = JobEnd::Failed {
+            at_ms,
+            reason: "PodFailurePolicy".to_owned(),
+            message: "m".to_owned(),
+        };
+    });
+    let failed = failed.with_pod(ended(JOB_UID, 137, None));
+    assert_eq!(
+        (kinds(&failed.decide()), pause(&failed.decide())),
+        (Vec::new(), Some(1))
+    );
+    let told = failed
+        .clone()
+        .with_pod(ended(JOB_UID, 42, Some(reported(code::UNKNOWN_FIELD, "no such path"))));
+    assert_eq!(written(&told.decide()).errors[0].code, code::UNKNOWN_FIELD);
+    let never = written(&failed.at(30).decide()).errors;
+    assert_eq!(never[0].code, code::BACKOFF_LIMIT_EXCEEDED);
+}
+
+#[test]
+fn a_pod_that_does_not_say_why_is_named() {
+    let failed = situation().processing().at(20).with_job(|job| {
+        job.failed = 1;
+        job.end = JobEnd::Failed {
+            at_ms: CREATED_MS + 20_000,
+            reason: "PodFailurePolicy".to_owned(),
+            message: "m".to_owned(),
+        };
+    });
+    let errors = written(&failed.with_pod(ended(JOB_UID, 43, None)).decide()).errors;
+    assert_eq!(
+        (errors[0].code.as_str(), errors[0].msg.as_str()),
+        (
+            code::INTERNAL,
+            "pod pod-of-job-uid ended with exit code 43, and did not say why"
+        )
+    );
+}
+
+#[test]
+fn a_clean_up_that_was_given_up_does_not_go_on() {
+    let failed = situation_of(&json!({"evaluationInfo": {"segmentation": true}})).decided();
+    let going = failed.with_abort_job(|_| ());
+    assert_eq!(kinds(&going.decide()), ["delete abort job"]);
+    assert_eq!(
+        kinds(&going.clone().with_abort_job(|job| job.deleting = true).decide()),
+        Vec::<String>::new()
+    );
+    let done = going.with_abort_job(|job| job.end = JobEnd::Complete { at_ms: CREATED_MS });
+    assert_eq!(
+        kinds(&done.decide()),
+        Vec::<String>::new(),
+        "one that has ended may be read"
+    );
+}
+
+#[test]
+fn a_change_of_the_spec_after_the_end_is_seen_and_no_more() {
+    let mut done = situation()
+        .processing()
+        .at(20)
+        .complete(1)
+        .decided()
+        .execution("cancel", &json!(true));
+    done.job().metadata.generation = Some(2);
+    let before = done.status();
+    let decision = done.decide();
+    assert_eq!(kinds(&decision), ["status SUCCEEDED"]);
+    let after = written(&decision);
+    assert_eq!(after.observed_generation, Some(2));
+    assert_eq!(
+        exportjob_api::ExportJobStatus {
+            observed_generation: before.observed_generation,
+            update_time: before.update_time,
+            ..after
+        },
+        before
+    );
+    assert_eq!(kinds(&done.after(&decision).decide()), Vec::<String>::new());
 }

@@ -258,6 +258,7 @@ pub fn stuck(job_uid: &str, scheduled: bool, reason: &str, message: &str) -> Pod
         trouble: Some(Trouble {
             reason: reason.to_owned(),
             message: message.to_owned(),
+            at_ms: None,
         }),
         ..running(job_uid)
     }

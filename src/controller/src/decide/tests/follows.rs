@@ -122,6 +122,7 @@ fn pods_that_are_not_made_are_told_by_the_words_of_kubernetes() {
         job.warning = Some(Trouble {
             reason: "FailedCreate".to_owned(),
             message: "exceeded quota".to_owned(),
+            at_ms: None,
         });
     });
     assert_eq!(
@@ -183,4 +184,83 @@ fn a_queued_job_that_is_suspended_leaves_its_queue_and_comes_back() {
     assert_eq!(kinds(&gone.clone().decided().decide()), Vec::<String>::new());
     let back = gone.execution("suspend", &json!(false)).decide();
     assert_eq!(kinds(&back).last().unwrap(), "job");
+}
+
+#[test]
+fn a_pod_that_cannot_be_replaced_is_told_and_an_old_event_is_not() {
+    let quota = |at: i64| {
+        move |job: &mut crate::observed::JobFacts| {
+            job.failed = 1;
+            job.warning = Some(Trouble {
+                reason: "FailedCreate".to_owned(),
+                message: "exceeded quota".to_owned(),
+                at_ms: Some(CREATED_MS + at * 1_000),
+            });
+        }
+    };
+    let mut pod = ended(JOB_UID, 44, None);
+    pod.created_at_ms = CREATED_MS + 5_000;
+    let working = situation().processing().with_pod(pod).at(20);
+    let old = working.clone().with_job(quota(4));
+    assert_eq!(kinds(&old.decide()), Vec::<String>::new(), "a pod was made after that");
+    let new = working.with_job(quota(19));
+    assert_eq!(
+        condition(&written(&new.decide()), "Progressing"),
+        "False/FailedCreate: exceeded quota"
+    );
+    let resumed = new.with_job(|job| job.started_at_ms = Some(CREATED_MS + 19_000));
+    assert_eq!(
+        kinds(&resumed.decide()),
+        Vec::<String>::new(),
+        "the Job was started after that"
+    );
+}
+
+#[test]
+fn trouble_by_a_name_that_nobody_knows_has_its_grace_period_too() {
+    for (scheduled, reason, said) in [
+        (false, "SchedulerError", "False/Unschedulable: SchedulerError: m"),
+        (true, "VolumeNotFound", "False/PodCannotStart: VolumeNotFound: m"),
+    ] {
+        let working = situation()
+            .processing()
+            .with_pod(stuck(JOB_UID, scheduled, reason, "m"))
+            .at(10)
+            .decided();
+        assert_eq!(condition(&working.status(), "Progressing"), said);
+        assert_eq!(kinds(&working.clone().at(309).decide()), Vec::<String>::new());
+        let errors = written(&working.at(310).decide()).errors;
+        assert_eq!(errors[0].code, code::POD_CANNOT_START, "{reason}");
+    }
+}
+
+#[test]
+fn what_is_told_by_an_event_is_told_once() {
+    // Somebody else suspends the Job, again and again.
+    let fought = situation().accepted().with_job(|job| job.suspended = true);
+    let decision = fought.decide();
+    assert_eq!(kinds(&decision), ["status NEW", "resume job", "event Launched"]);
+    assert_eq!(kinds(&fought.after(&decision).decide()), ["resume job"]);
+}
+
+#[test]
+fn a_job_that_is_being_removed_is_neither_suspended_nor_removed_again() {
+    for execution in [json!({"suspend": true}), json!({"suspend": true, "queueName": "q"})] {
+        let mut going = situation().processing().with_job(|job| job.deleting = true);
+        going.job().spec.execution = serde_json::from_value(execution).unwrap();
+        assert_eq!(kinds(&going.decided().decide()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_deadline_is_not_slept_through() {
+    let working = situation().execution("activeDeadlineSeconds", &json!(100)).processing();
+    let troubled = working
+        .with_pod(stuck(JOB_UID, false, "Unschedulable", "m"))
+        .at(90)
+        .decided();
+    assert_eq!(pause(&troubled.decide()), Some(10));
+    let resumed = troubled.execution("suspend", &json!(true)).decided().at(500);
+    let resumed = resumed.execution("suspend", &json!(false)).decided();
+    assert_eq!(pause(&resumed.decide()), Some(10), "what was left is left");
 }

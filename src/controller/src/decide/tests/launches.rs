@@ -1,7 +1,7 @@
 //! From the first look to the Job.
 
 use exportjob_api::Phase;
-use exportjob_plan::{batch_id, code};
+use exportjob_plan::{batch_id, code, job_name};
 use serde_json::json;
 
 use super::fixture::*;
@@ -38,6 +38,15 @@ fn what_must_not_be_lost_is_written_before_anything_runs() {
     );
     assert_eq!(status.ims_org_id.as_deref(), Some("org"));
     assert_eq!(status.request_id.as_deref(), Some(UID));
+}
+
+#[test]
+fn a_number_that_was_written_is_not_replaced_by_another_one() {
+    let mut accepted = situation().accepted();
+    accepted.observed.id = Some(9);
+    assert_eq!(kinds(&accepted.decide()), ["confirm current", "plan", "job"]);
+    let processing = accepted.with_job(|_| ()).decide();
+    assert_eq!(written(&processing).id, Some(7));
 }
 
 #[test]
@@ -173,6 +182,7 @@ fn a_missing_service_account_is_looked_for_again_soon() {
 fn a_refused_job_is_told_tried_again_and_given_up_after_the_grace() {
     let mut refused = situation().accepted();
     refused.observed.refusal = Some(Refusal {
+        name: job_name("loyal", UID),
         permanent: false,
         message: "exceeded quota".to_owned(),
     });
@@ -193,6 +203,7 @@ fn a_refused_job_is_told_tried_again_and_given_up_after_the_grace() {
 fn a_job_that_is_wrong_in_itself_is_not_tried_again() {
     let mut refused = situation().accepted();
     refused.observed.refusal = Some(Refusal {
+        name: job_name("loyal", UID),
         permanent: true,
         message: "labels: invalid value".to_owned(),
     });
@@ -247,4 +258,108 @@ fn a_finalizer_of_somebody_else_is_no_finalizer_of_ours() {
     other.job().metadata.finalizers = Some(vec!["example.com/other".to_owned()]);
     assert!(other.decide().actions.contains(&Act::AddFinalizer));
     assert_eq!(kinds(&other.deleted().decide()), Vec::<String>::new());
+}
+
+#[test]
+fn each_obstacle_has_its_reason_and_heals() {
+    let segments = json!({"filter": {"segments": [{"segmentId": "a"}, {"segmentId": "b"}]}});
+    let conflict = two_policies();
+    let mut outside = references();
+    outside.datasets.get_mut("d").unwrap().spec.location = "file:///elsewhere".to_owned();
+    let without_dataset = References {
+        datasets: [].into(),
+        ..references()
+    };
+    let policy_of = |id: &str| json!({"mergePolicy": {"id": id}});
+    for (spec, found, healed, reason) in [
+        (json!({}), without_dataset, references(), "DatasetNotFound"),
+        (policy_of("one"), references(), conflict.clone(), "MergePolicyNotFound"),
+        (
+            json!({"profileInstanceId": "other"}),
+            references(),
+            other_store(),
+            "ProfileStoreNotFound",
+        ),
+        (segments, conflict, references(), "MergePolicyConflict"),
+        (json!({}), outside, references(), "InvalidReference"),
+    ] {
+        let mut waiting = situation_of(&spec);
+        waiting.observed.references = found.into();
+        let decision = waiting.decide();
+        assert_eq!(
+            kinds(&decision),
+            ["add finalizer", "status NEW", &format!("event {reason}")]
+        );
+        let said = condition(&written(&decision), "Progressing");
+        assert!(said.starts_with(&format!("False/{reason}: ")), "{said}");
+        assert!(
+            said.ends_with(&event(&decision, reason)),
+            "the Event says the same: {said}"
+        );
+        let mut waiting = waiting.after(&decision).at(30);
+        assert_eq!(kinds(&waiting.decide()), Vec::<String>::new(), "{reason} is told once");
+        waiting.observed.references = healed.into();
+        assert_eq!(kinds(&waiting.decide()), ["status NEW", "plan", "job"], "{reason}");
+    }
+}
+
+/// Definitions of two segments that do not agree on a policy.
+fn two_policies() -> References {
+    let segment = |id: &str, policy: &str| {
+        serde_json::from_value(json!({
+            "apiVersion": "exportjob.dev/v1alpha1", "kind": "SegmentDefinition", "metadata": {"name": id},
+            "spec": {"name": id, "mergePolicy": {"id": policy},
+                "expression": {"type": "PQL", "format": "pql/text", "value": "true"}},
+        }))
+        .unwrap()
+    };
+    let mut references = References {
+        definitions: [
+            ("a".to_owned(), segment("a", "one")),
+            ("b".to_owned(), segment("b", "two")),
+        ]
+        .into(),
+        ..references()
+    };
+    let policy = |id: &str| {
+        serde_json::from_value(json!({
+            "id": id, "identityGraph": {"type": "none"}, "attributeMerge": {"type": "timestampOrdered"},
+        }))
+        .unwrap()
+    };
+    references.stores.get_mut("ups").unwrap().spec.merge_policies = vec![policy("one"), policy("two")];
+    references
+}
+
+fn other_store() -> References {
+    let mut references = references();
+    let store = references.stores["ups"].clone();
+    references.stores.insert("other".to_owned(), store);
+    references
+}
+
+#[test]
+fn a_new_controller_goes_on_with_the_grace_of_a_refused_job() {
+    let mut refused = situation().accepted();
+    let refusal = Refusal {
+        name: job_name("loyal", UID),
+        permanent: false,
+        message: "exceeded quota".to_owned(),
+    };
+    refused.observed.refusal = Some(refusal.clone());
+    let mut refused = refused.decided().at(400);
+    refused.observed.refusal = None;
+    assert_eq!(
+        kinds(&refused.decide()),
+        ["confirm current", "plan", "job"],
+        "it tries before it gives up"
+    );
+    refused.observed.refusal = Some(refusal);
+    assert_eq!(
+        kinds(&refused.decide()),
+        ["confirm no job", "status FAILED", "event Failed"]
+    );
+    refused.observed.refusal = None;
+    let taken = refused.with_job(|_| ());
+    assert_eq!(kinds(&taken.decide()), ["status PROCESSING", "event Launched"]);
 }

@@ -26,8 +26,8 @@ pub use export_job::{
 };
 pub use manifest::{Manifest, ManifestError, parse_manifests};
 pub use profile_store::{
-    AttributeMerge, AttributeMergeType, ColumnSource, DEFAULT_MERGE_POLICY_ID, DEFAULT_STORE_MOUNT, HostPath,
-    IdentityGraph, IdentityGraphType, MembershipStates, MergePolicy, PersistentVolumeClaim, ProfileStore,
+    AttributeMerge, AttributeMergeType, Bucketing, ColumnSource, DEFAULT_MERGE_POLICY_ID, DEFAULT_STORE_MOUNT,
+    HostPath, IdentityGraph, IdentityGraphType, MembershipStates, MergePolicy, PersistentVolumeClaim, ProfileStore,
     ProfileStoreSpec, Table, TableFormat, Tables, Volume,
 };
 pub use segment_definition::{Expression, ExpressionFormat, ExpressionType, SegmentDefinition, SegmentDefinitionSpec};

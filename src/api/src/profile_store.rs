@@ -142,7 +142,10 @@ pub struct Tables {
 
 /// One table as it is.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[x_kube(validation = Rule::new("!has(self.onlyMapped) || !self.onlyMapped || has(self.columns)").message("onlyMapped needs columns"))]
+#[x_kube(
+    validation = Rule::new("!has(self.onlyMapped) || !self.onlyMapped || has(self.columns)").message("onlyMapped needs columns"),
+    validation = Rule::new("!has(self.bucketing) || self.format == 'parquet'").message("bucketing goes with format parquet only: the files of a Delta table have no fixed names")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Table {
     /// A `file:` URL under the volume's mount path. In a local run also a path, absolute or relative to the manifest.
@@ -166,6 +169,32 @@ pub struct Table {
     /// Whether columns that `columns` does not name are left out. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_mapped: Option<bool>,
+    /// How the rows are spread over files by profile. Where all tables that an export reads have it, profiles are merged
+    /// file by file without a shuffle, and shards can share the work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucketing: Option<Bucketing>,
+}
+
+/// How the rows of a table are spread over files by profile: each file holds rows of one bucket, whose number is the
+/// first number in the file's path below the table's folder, such as `bucket=00003/part-0.parquet` or `3.parquet`. Rows
+/// with the same key are one profile under a merge policy with the graph `pdg`, and lie in the bucket of the same number
+/// in all tables of the store.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Bucketing {
+    /// Dotted path of the column that holds the key of the row's profile, by its name in the table: text, or a whole
+    /// number, and never null. `ups_profile` in most stores.
+    #[schemars(length(max = 1024))]
+    #[x_kube(validation = Rule::new(rules::NOT_EMPTY).message("must name the column with the key of the profile"))]
+    pub column: String,
+    /// Number of buckets, the same for all tables of the store. Buckets are numbered from 0; one without rows may have no
+    /// file.
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 65536").message("must be between 1 and 65536"))]
+    pub count: i32,
+    /// Whether the rows of each file are sorted by the key, ascending: text by its bytes, numbers by their values. Rows
+    /// that are not are sorted bucket by bucket. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sorted: Option<bool>,
 }
 
 /// Where a column of the store comes from: exactly one of its fields.

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use exportjob_api::{
-    DEFAULT_PROFILE_INSTANCE, DEFAULT_SEGMENT_NAMESPACE, Dataset, ExportJob, ExportJobSpec, PROFILE_SCHEMA,
-    ProfileStore, SegmentDefinition, SegmentFilter, SegmentStatus, Table,
+    Bucketing, DEFAULT_PROFILE_INSTANCE, DEFAULT_SEGMENT_NAMESPACE, Dataset, ExportJob, ExportJobSpec, PROFILE_SCHEMA,
+    ProfileStore, SegmentDefinition, SegmentFilter, SegmentStatus, Table, Tables,
 };
 
 use crate::{
-    BatchPlan, DestinationPlan, EventPlan, ExportPlan, FieldSelection, JobIdentity, Locate, PLAN_VERSION, PlanError,
-    Reference, SegmentSelection, Selection, StorePlan, TablePlan, UpsertDatasets, batch_id, fields::nearest, micros,
-    policy::resolve_policy,
+    BatchPlan, BucketingPlan, DestinationPlan, EventPlan, ExportPlan, FieldSelection, JobIdentity, Locate,
+    PLAN_VERSION, PlanError, Reference, SegmentSelection, Selection, StorePlan, TablePlan, UpsertDatasets, batch_id,
+    fields::nearest, micros, policy::resolve_policy,
 };
 
 /// What a plan is made of. All resources are of the ExportJob's namespace.
@@ -245,6 +245,7 @@ fn store_plan(store: &ProfileStore, locate: &dyn Locate) -> Result<StorePlan, Pl
     let name = store.metadata.name.clone().unwrap_or_default();
     let resource = format!("ProfileStore {name:?}");
     let mount = spec.volume.as_ref().map(|_| spec.mount_path());
+    check_bucketing(&resource, &spec.tables)?;
     let tables = |tables: &[Table]| -> Result<Vec<TablePlan>, PlanError> {
         tables
             .iter()
@@ -255,6 +256,7 @@ fn store_plan(store: &ProfileStore, locate: &dyn Locate) -> Result<StorePlan, Pl
                     dataset: table.dataset.clone(),
                     columns: table.columns.clone().unwrap_or_default(),
                     only_mapped: table.only_mapped.unwrap_or(false),
+                    bucketing: table.bucketing.as_ref().map(bucketing_plan),
                 })
             })
             .collect()
@@ -272,4 +274,38 @@ fn store_plan(store: &ProfileStore, locate: &dyn Locate) -> Result<StorePlan, Pl
         membership_states: spec.membership_states.unwrap_or_default(),
         name,
     })
+}
+
+fn bucketing_plan(bucketing: &Bucketing) -> BucketingPlan {
+    BucketingPlan {
+        column: bucketing.column.clone(),
+        count: u32::try_from(bucketing.count).unwrap_or(1),
+        sorted: bucketing.sorted.unwrap_or(false),
+    }
+}
+
+/// Rows of a profile can only have the same bucket in all tables if there are equally many.
+fn check_bucketing(resource: &str, tables: &Tables) -> Result<(), PlanError> {
+    let all = [
+        &tables.fragments,
+        &tables.events,
+        &tables.identities,
+        &tables.memberships,
+    ];
+    let mut counts = all.into_iter().flatten().filter_map(|table| {
+        let count = table.bucketing.as_ref()?.count;
+        Some((&table.location, count))
+    });
+    let Some((first, count)) = counts.next() else {
+        return Ok(());
+    };
+    match counts.find(|(_, other)| *other != count) {
+        None => Ok(()),
+        Some((location, other)) => Err(PlanError::InvalidResource {
+            resource: resource.to_owned(),
+            message: format!(
+                "{first:?} has {count} buckets and {location:?} has {other}: all bucketed tables of a store must have the same bucketing.count"
+            ),
+        }),
+    }
 }

@@ -9,7 +9,7 @@ use url::Url;
 use crate::{BatchId, FieldSelection};
 
 /// Version of the serialised form. An exporter refuses a plan of another version.
-pub const PLAN_VERSION: u32 = 1;
+pub const PLAN_VERSION: u32 = 2;
 
 /// Everything that an export needs to know. Times are microseconds since 1970-01-01T00:00:00Z unless a name says
 /// otherwise.
@@ -72,6 +72,23 @@ pub struct StorePlan {
     pub membership_states: MembershipStates,
 }
 
+impl StorePlan {
+    /// All tables, of whatever kind.
+    pub fn tables(&self) -> impl Iterator<Item = &TablePlan> {
+        let kinds = [&self.fragments, &self.events, &self.identities, &self.memberships];
+        kinds.into_iter().flatten()
+    }
+
+    /// Number of buckets, if all tables are bucketed.
+    pub fn buckets(&self) -> Option<u32> {
+        let mut counts = self
+            .tables()
+            .map(|table| table.bucketing.as_ref().map(|bucketing| bucketing.count));
+        let first = counts.next()??;
+        counts.all(|count| count == Some(first)).then_some(first)
+    }
+}
+
 /// One table as it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -86,6 +103,20 @@ pub struct TablePlan {
     pub columns: BTreeMap<String, exportjob_api::ColumnSource>,
     /// Whether other columns are left out.
     pub only_mapped: bool,
+    /// How its rows are spread over files by profile.
+    pub bucketing: Option<BucketingPlan>,
+}
+
+/// How the rows of a table are spread over files by profile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BucketingPlan {
+    /// Dotted path of the column with the profile's key, by its name in the table.
+    pub column: String,
+    /// Number of buckets.
+    pub count: u32,
+    /// Whether the rows of each file are sorted by the key.
+    pub sorted: bool,
 }
 
 /// Datasets whose rows patch each other instead of replacing each other.

@@ -98,6 +98,7 @@ pub fn table(format: TableFormat) -> TablePlan {
         dataset: None,
         columns: BTreeMap::new(),
         only_mapped: false,
+        bucketing: None,
     }
 }
 

@@ -146,6 +146,7 @@ pub(super) fn table_at(path: &Path) -> TablePlan {
         dataset: None,
         columns: [].into(),
         only_mapped: false,
+        bucketing: None,
     }
 }
 

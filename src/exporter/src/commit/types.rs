@@ -1,5 +1,7 @@
 //! Arrow types, the types that a Delta table has for them, and back.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::{DataType as Arrow, Field, Schema, SchemaRef};
 use deltalake::kernel::{
     ArrayType, DataType, DecimalType, MapType, PrimitiveType, StructField, StructType,
@@ -7,7 +9,7 @@ use deltalake::kernel::{
 };
 use exportjob_plan::code;
 
-use crate::{Error, Result};
+use crate::{Error, Result, fields::types::with_views};
 
 /// Column of every dataset that says which batch a row belongs to.
 pub(crate) const BATCH_COLUMN: &str = "_batchId";
@@ -33,7 +35,10 @@ pub(crate) fn arrow_schema(schema: &StructType) -> Result<SchemaRef> {
     let schema: Schema = schema.try_into_arrow().map_err(|error| {
         Error::new(code::INTERNAL, format!("the columns cannot be written: {error}")).caused_by(error)
     })?;
-    Ok(schema.into())
+    Ok(match with_views(&Arrow::Struct(schema.fields)) {
+        Arrow::Struct(fields) => Arc::new(Schema::new(fields)),
+        _ => SchemaRef::new(Schema::empty()),
+    })
 }
 
 fn structure<'a>(path: &str, fields: impl Iterator<Item = &'a Field>) -> Result<StructType> {
@@ -155,8 +160,6 @@ pub(crate) fn join(path: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::sync::Arc;
-
     use datafusion::arrow::datatypes::TimeUnit;
 
     use super::*;

@@ -9,7 +9,7 @@ use exportjob_plan::code;
 
 use super::{
     dotted,
-    types::{plain, struct_of, widest},
+    types::{TEXT, name_of, plain, struct_of, widest},
 };
 use crate::{Error, Result};
 
@@ -114,7 +114,7 @@ impl Source {
     pub fn plain(&self) -> DataType {
         match self {
             Self::Column(_, stored) => plain(stored),
-            Self::Value(_) => DataType::Utf8,
+            Self::Value(_) => TEXT,
         }
     }
 }
@@ -229,7 +229,7 @@ fn merge(
                 let new = column(source, file);
                 match unify(known, &new) {
                     Some(unified) => *known = unified,
-                    None => conflicts.push(conflict(path, known, &new.data_type.to_string(), file)),
+                    None => conflicts.push(conflict(path, known, &name_of(&new.data_type), file)),
                 }
             }
             (Some(Node::Leaf(known)), Node::Struct(_)) => {
@@ -283,7 +283,7 @@ fn conflict(path: &[String], known: &Column, other_type: &str, other_file: &str)
     let message = format!(
         "{} is {} in {} but {} in {}: no type holds both; write one of them anew, or map it to another path with the table's columns",
         dotted(path),
-        known.data_type,
+        name_of(&known.data_type),
         known.file,
         other_type,
         other_file,

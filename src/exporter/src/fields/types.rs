@@ -7,8 +7,28 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 /// Most digits of a decimal that a Delta table holds.
 const MAX_PRECISION: u8 = 38;
 
-/// Text as it is written.
-pub(crate) const TEXT: DataType = DataType::Utf8;
+/// Text in the form that all of it has between its file and its batch: rows are moved without copying what they say.
+pub(crate) const TEXT: DataType = DataType::Utf8View;
+
+/// A type as people know it.
+pub(crate) fn name_of(data_type: &DataType) -> String {
+    data_type.to_string().replace("Utf8View", "Utf8")
+}
+
+/// The type with [`TEXT`] for all text in it.
+pub(crate) fn with_views(data_type: &DataType) -> DataType {
+    use DataType as T;
+    let field = |field: &FieldRef| Arc::new(Field::clone(field).with_data_type(with_views(field.data_type())));
+    match data_type {
+        T::Utf8 | T::LargeUtf8 => TEXT,
+        T::Struct(fields) => T::Struct(fields.iter().map(field).collect()),
+        T::List(item) => T::List(field(item)),
+        T::LargeList(item) => T::LargeList(field(item)),
+        T::FixedSizeList(item, size) => T::FixedSizeList(field(item), *size),
+        T::Map(entries, sorted) => T::Map(field(entries), *sorted),
+        other => other.clone(),
+    }
+}
 
 /// A time as it is written: microseconds, UTC.
 pub(crate) fn time() -> DataType {
@@ -52,7 +72,7 @@ pub(crate) fn map_parts(entries: &FieldRef) -> Option<(&FieldRef, &FieldRef)> {
 pub(crate) fn plain(stored: &DataType) -> DataType {
     use DataType as T;
     match stored {
-        T::LargeUtf8 | T::Utf8View | T::Null => TEXT,
+        T::Utf8 | T::LargeUtf8 | T::Null => TEXT,
         T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => T::Binary,
         T::UInt8 => T::Int16,
         T::UInt16 => T::Int32,
@@ -100,7 +120,7 @@ pub(crate) fn unsupported(data_type: &DataType) -> Option<(Vec<String>, DataType
         | T::Float32
         | T::Float64
         | T::Date32
-        | T::Utf8
+        | T::Utf8View
         | T::Binary
         | T::Decimal128(_, _) => None,
         T::Timestamp(TimeUnit::Microsecond, Some(zone)) if zone.as_ref() == "UTC" => None,
@@ -201,7 +221,7 @@ mod tests {
         assert_eq!(widest(&T::Int64, &T::Int8), Some(T::Int64));
         assert_eq!(widest(&T::Float64, &T::Int32), Some(T::Float64));
         assert_eq!(widest(&T::Int64, &T::Float64), None);
-        assert_eq!(widest(&T::Int64, &T::Utf8), None);
+        assert_eq!(widest(&T::Int64, &TEXT), None);
         assert_eq!(
             widest(&T::Decimal128(10, 2), &T::Decimal128(12, 0)),
             Some(T::Decimal128(14, 2))

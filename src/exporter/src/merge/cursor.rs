@@ -1,9 +1,18 @@
 //! A place in an input that is sorted by profile, with the batches that are still needed before it.
 
-use datafusion::{arrow::array::RecordBatch, error::DataFusionError, execution::SendableRecordBatchStream};
+use datafusion::{
+    arrow::{array::RecordBatch, error::ArrowError},
+    error::DataFusionError,
+    execution::SendableRecordBatchStream,
+};
+use exportjob_plan::code;
 use futures::StreamExt as _;
 
 use super::batches::Keyed;
+use crate::{
+    Error,
+    keys::{Key, KeyRef, unsorted},
+};
 
 /// A row: its batch in the window, its place in there.
 pub(super) type Row = (usize, usize);
@@ -11,9 +20,15 @@ pub(super) type Row = (usize, usize);
 /// A place in a sorted input.
 pub(super) struct Cursor<B> {
     stream: SendableRecordBatchStream,
+    /// What the rows are, for people.
+    what: &'static str,
     window: Vec<B>,
     /// Place in the last batch of the window.
     next: usize,
+    /// Run of the last batch that this place is the start of.
+    run: usize,
+    /// Last key of the batch before.
+    last: Option<Key>,
     /// Bytes of the window.
     bytes: usize,
     ended: bool,
@@ -21,11 +36,14 @@ pub(super) struct Cursor<B> {
 
 impl<B: Keyed> Cursor<B> {
     /// The start of an input.
-    pub fn new(stream: SendableRecordBatchStream) -> Self {
+    pub fn new(what: &'static str, stream: SendableRecordBatchStream) -> Self {
         Self {
             stream,
+            what,
             window: Vec::new(),
             next: 0,
+            run: 0,
+            last: None,
             bytes: 0,
             ended: false,
         }
@@ -57,22 +75,25 @@ impl<B: Keyed> Cursor<B> {
     }
 
     /// Key of the next row, after [`Self::fill`].
-    pub fn key(&self) -> Option<&str> {
+    pub fn key(&self) -> Option<KeyRef<'_>> {
         let batch = self.window.last().filter(|_| self.has_next())?;
         Some(batch.owners().key(self.next))
     }
 
     /// Takes the rows of this profile.
-    pub async fn take(&mut self, key: &str, rows: &mut Vec<Row>) -> Result<(), DataFusionError> {
+    pub async fn take(&mut self, key: KeyRef<'_>, rows: &mut Vec<Row>) -> Result<(), DataFusionError> {
         rows.clear();
         while self.fill().await? {
             let Some(batch) = self.window.last() else { break };
             let (owners, index) = (batch.owners(), self.window.len() - 1);
-            while self.next < owners.rows() && owners.key(self.next) == key {
-                rows.push((index, self.next));
-                self.next += 1;
+            if owners.key(self.next) != key {
+                break;
             }
-            if self.next < owners.rows() {
+            let end = owners.run_end(self.run).unwrap_or(owners.rows());
+            rows.extend((self.next..end).map(|row| (index, row)));
+            self.next = end;
+            self.run += 1;
+            if end < owners.rows() {
                 break;
             }
         }
@@ -85,7 +106,7 @@ impl<B: Keyed> Cursor<B> {
         self.window.clear();
         match unread {
             Some(batch) => self.window.push(batch),
-            None => self.next = 0,
+            None => (self.next, self.run) = (0, 0),
         }
         self.bytes = 0;
     }
@@ -97,9 +118,37 @@ impl<B: Keyed> Cursor<B> {
     }
 
     fn push(&mut self, batch: &RecordBatch) -> Result<(), DataFusionError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let read = B::read(batch).map_err(|error| misplaced(self.what, error))?;
+        let owners = read.owners();
+        if let Some(last) = &mut self.last {
+            if owners.key(0) < last.as_ref() {
+                return Err(misplaced(self.what, unsorted()));
+            }
+            last.assign(owners.key(owners.rows() - 1));
+        } else {
+            let mut last = Key::default();
+            last.assign(owners.key(owners.rows() - 1));
+            self.last = Some(last);
+        }
         self.bytes += batch.get_array_memory_size();
-        self.window.push(B::read(batch)?);
-        self.next = 0;
+        self.window.push(read);
+        (self.next, self.run) = (0, 0);
         Ok(())
+    }
+}
+
+/// Rows whose keys cannot be what the store says: a bucketed table is not as it was declared.
+fn misplaced(what: &str, error: ArrowError) -> DataFusionError {
+    match error {
+        ArrowError::InvalidArgumentError(message) => DataFusionError::External(Box::new(Error::new(
+            code::INVALID_STORE,
+            format!(
+                "the {what} are not bucketed as their table declares: {message}; write the table anew with exportjob-exporter bucket, or correct bucketing"
+            ),
+        ))),
+        other => other.into(),
     }
 }

@@ -22,6 +22,7 @@ use super::{
     profile::{self, ProfileRows, Rules, Windows},
     shape::Shape,
 };
+use crate::keys::Key;
 
 /// Most profiles of a batch.
 const BATCH_PROFILES: usize = 4096;
@@ -125,14 +126,14 @@ impl ExecutionPlan for ProfileMergeExec {
         let batches = self.rules.audience.batches();
         let merge = Merge {
             rules: self.rules.clone(),
-            window_bytes: window_bytes(&context, self.properties.partitioning.partition_count()),
-            fragments: Cursor::new(fragments.execute(partition, context.clone())?),
-            events: Cursor::new(events.execute(partition, context.clone())?),
-            identities: Cursor::new(identities.execute(partition, context.clone())?),
-            memberships: Cursor::new(memberships.execute(partition, context)?),
+            window_bytes: window_bytes(&context),
+            fragments: Cursor::new("fragments", fragments.execute(partition, context.clone())?),
+            events: Cursor::new("events", events.execute(partition, context.clone())?),
+            identities: Cursor::new("identities", identities.execute(partition, context.clone())?),
+            memberships: Cursor::new("memberships", memberships.execute(partition, context)?),
             rows: ProfileRows::default(),
             output: Output::new(self.shape.clone(), leaves, batches),
-            key: String::new(),
+            key: Key::default(),
         };
         let schema = self.shape.schema(batches);
         let stream = futures::stream::try_unfold(merge, |mut merge| async move {
@@ -142,8 +143,9 @@ impl ExecutionPlan for ProfileMergeExec {
     }
 }
 
-/// Bytes of input that each of `partitions` may hold.
-fn window_bytes(context: &TaskContext, partitions: usize) -> usize {
+/// Bytes of input that each of the partitions that are merged at the same time may hold.
+fn window_bytes(context: &TaskContext) -> usize {
+    let partitions = context.session_config().target_partitions();
     match context.memory_pool().memory_limit() {
         MemoryLimit::Finite(bytes) => (bytes / WINDOW_PART / partitions.max(1)).clamp(LEAST_WINDOW_BYTES, WINDOW_BYTES),
         MemoryLimit::Infinite | MemoryLimit::Unknown => WINDOW_BYTES,
@@ -160,18 +162,19 @@ struct Merge {
     memberships: Cursor<Memberships>,
     rows: ProfileRows,
     output: Output,
-    key: String,
+    key: Key,
 }
 
 impl Merge {
     async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         while self.next_key().await? {
-            self.fragments.take(&self.key, &mut self.rows.fragments).await?;
-            self.events.take(&self.key, &mut self.rows.events).await?;
-            self.identities.take(&self.key, &mut self.rows.identities).await?;
-            self.memberships.take(&self.key, &mut self.rows.memberships).await?;
+            let key = self.key.as_ref();
+            self.fragments.take(key, &mut self.rows.fragments).await?;
+            self.events.take(key, &mut self.rows.events).await?;
+            self.identities.take(key, &mut self.rows.identities).await?;
+            self.memberships.take(key, &mut self.rows.memberships).await?;
             let windows = windows(&self.fragments, &self.events, &self.identities, &self.memberships);
-            profile::merge(&self.rules, &windows, &mut self.rows, &mut self.output)?;
+            profile::merge_all(&self.rules, &windows, &mut self.rows, &mut self.output)?;
             if self.is_full() {
                 if self.output.rows() > 0 {
                     return self.deliver().map(Some);
@@ -201,8 +204,7 @@ impl Merge {
         let Some(key) = keys.into_iter().flatten().min() else {
             return Ok(false);
         };
-        self.key.clear();
-        self.key.push_str(key);
+        self.key.assign(key);
         Ok(true)
     }
 

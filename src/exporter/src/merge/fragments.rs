@@ -14,6 +14,9 @@ use super::{
     values,
 };
 
+/// So many records are compared with each other sooner than they are hashed.
+const FEW: usize = 16;
+
 /// How the records of a profile are put in order.
 #[derive(Clone, Debug)]
 pub(crate) struct FragmentRules {
@@ -48,16 +51,31 @@ impl FragmentRules {
             return Ok(());
         }
         sort(rows, |a, b| newer(window, a, b))?;
-        let mut seen = HashSet::with_capacity(rows.len());
-        rows.retain(|row| {
+        if matches!(self.upsert, UpsertDatasets::All) {
+            return Ok(());
+        }
+        let record = |row: &Row| {
             let (batch, at) = (&window[row.0], row.1);
-            let dataset = text_at(&batch.datasets, at);
-            let is_patched = match dataset {
-                Some(dataset) => self.upsert.contains(dataset),
-                None => matches!(self.upsert, UpsertDatasets::All),
-            };
-            is_patched || seen.insert((dataset, batch.owners.identity(at)))
-        });
+            (text_at(&batch.datasets, at), batch.owners.identity(at))
+        };
+        let is_patched = |dataset: Option<&str>| dataset.is_some_and(|dataset| self.upsert.contains(dataset));
+        if rows.len() <= FEW {
+            let mut kept = 0;
+            for next in 0..rows.len() {
+                let own = record(&rows[next]);
+                if is_patched(own.0) || !rows[..kept].iter().any(|row| record(row) == own) {
+                    rows[kept] = rows[next];
+                    kept += 1;
+                }
+            }
+            rows.truncate(kept);
+        } else {
+            let mut seen = HashSet::with_capacity(rows.len());
+            rows.retain(|row| {
+                let own = record(row);
+                is_patched(own.0) || seen.insert(own)
+            });
+        }
         Ok(())
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::{
     array::{
-        Array, ArrayBuilder as _, ArrayRef, BooleanBuilder, RecordBatch, RecordBatchOptions, StringArray,
-        StringBuilder, StructArray, new_null_array,
+        Array, ArrayBuilder as _, ArrayRef, BooleanBuilder, RecordBatch, RecordBatchOptions, StringViewArray,
+        StringViewBuilder, StructArray, new_null_array,
     },
     compute::interleave,
     datatypes::{DataType, SchemaRef},
@@ -53,18 +53,18 @@ pub(super) struct Output {
     rows: usize,
     /// For each leaf of the attributes: where its values are; batch 0 is null, the window's batches follow.
     attributes: Vec<Vec<Row>>,
-    ids: StringBuilder,
-    codes: StringBuilder,
+    ids: StringViewBuilder,
+    codes: StringViewBuilder,
     primary: BooleanBuilder,
     identities: Ends,
-    namespaces: StringBuilder,
+    namespaces: StringViewBuilder,
     namespace_count: usize,
     namespace_ids: Ends,
     profile_namespaces: Ends,
     events: Vec<Row>,
     event_ends: Ends,
     memberships: Vec<Row>,
-    segment_namespaces: StringBuilder,
+    segment_namespaces: StringViewBuilder,
     segment_namespace_count: usize,
     segment_ends: Ends,
     profile_segment_namespaces: Ends,
@@ -79,18 +79,18 @@ impl Output {
             shape,
             rows: 0,
             attributes: vec![Vec::new(); leaves],
-            ids: StringBuilder::new(),
-            codes: StringBuilder::new(),
+            ids: StringViewBuilder::new(),
+            codes: StringViewBuilder::new(),
             primary: BooleanBuilder::new(),
             identities: Ends::new(),
-            namespaces: StringBuilder::new(),
+            namespaces: StringViewBuilder::new(),
             namespace_count: 0,
             namespace_ids: Ends::new(),
             profile_namespaces: Ends::new(),
             events: Vec::new(),
             event_ends: Ends::new(),
             memberships: Vec::new(),
-            segment_namespaces: StringBuilder::new(),
+            segment_namespaces: StringViewBuilder::new(),
             segment_namespace_count: 0,
             segment_ends: Ends::new(),
             profile_segment_namespaces: Ends::new(),
@@ -124,7 +124,7 @@ impl Output {
     /// For each leaf: the first record that has a value.
     fn push_attributes(&mut self, window: &[Fragments], rows: &[Row]) {
         for (leaf, places) in self.attributes.iter_mut().enumerate() {
-            let winner = rows.iter().find(|row| window[row.0].leaves[leaf].is_valid(row.1));
+            let winner = rows.iter().find(|row| window[row.0].has_value(leaf, row.1));
             places.push(winner.map_or((0, 0), |row| (row.0 + 1, row.1)));
         }
     }
@@ -230,8 +230,8 @@ impl Output {
     fn segment_membership(&mut self, window: &[Memberships]) -> Result<ArrayRef> {
         let rows = &self.memberships;
         let statuses = window.iter().map(|batch| &batch.statuses);
-        let statuses: Vec<&StringArray> = statuses.collect();
-        let status: StringArray = rows
+        let statuses: Vec<&StringViewArray> = statuses.collect();
+        let status: StringViewArray = rows
             .iter()
             .map(|row| text_at(statuses[row.0], row.1).or(Some("realized")))
             .collect();
@@ -283,7 +283,7 @@ impl Identities {
         list(ends.finish(), Arc::new(StructArray::try_new(item, columns, None)?))
     }
 
-    fn by_namespace(&self, namespaces: &StringArray, ids: &Ends, profiles: &Ends) -> Result<ArrayRef> {
+    fn by_namespace(&self, namespaces: &StringViewArray, ids: &Ends, profiles: &Ends) -> Result<ArrayRef> {
         let item = fields([("id", TEXT), ("primary", DataType::Boolean)]);
         let items = StructArray::try_new(item, vec![self.ids.clone(), self.primary.clone()], None)?;
         map(

@@ -21,6 +21,8 @@ pub(crate) struct Rules {
     pub events: EventWindow,
     /// Which profiles are taken.
     pub audience: Audience,
+    /// Whether each identity among the rows that come together is a profile of its own.
+    pub by_identity: bool,
 }
 
 /// The batches that rows are in.
@@ -41,13 +43,36 @@ pub(super) struct ProfileRows {
     taken: Vec<bool>,
 }
 
-/// Merges the rows into one and adds it to the output, if the profile is in the audience.
-pub(super) fn merge(
+/// The rows that came together as one profile or, if the rules say so, as one for each identity.
+pub(super) fn merge_all(
     rules: &Rules,
     windows: &Windows<'_>,
     rows: &mut ProfileRows,
     output: &mut Output,
 ) -> Result<(), ArrowError> {
+    if !rules.by_identity {
+        return merge(rules, windows, rows, output);
+    }
+    let mut own = ProfileRows::default();
+    for identity in identities(windows, rows) {
+        pick(windows.fragments, &rows.fragments, identity, &mut own.fragments);
+        pick(windows.events, &rows.events, identity, &mut own.events);
+        pick(windows.identities, &rows.identities, identity, &mut own.identities);
+        pick(windows.memberships, &rows.memberships, identity, &mut own.memberships);
+        merge(rules, windows, &mut own, output)?;
+    }
+    Ok(())
+}
+
+/// The rows of an identity.
+fn pick<B: Keyed>(window: &[B], rows: &[Row], identity: (&str, &str), own: &mut Vec<Row>) {
+    own.clear();
+    let is_own = |row: &&Row| window[row.0].owners().identity(row.1) == identity;
+    own.extend(rows.iter().filter(is_own));
+}
+
+/// Merges the rows into one and adds it to the output, if the profile is in the audience.
+fn merge(rules: &Rules, windows: &Windows<'_>, rows: &mut ProfileRows, output: &mut Output) -> Result<(), ArrowError> {
     memberships::current(windows.memberships, &mut rows.memberships)?;
     let members: Vec<Membership<'_>> = rows
         .memberships
@@ -105,11 +130,14 @@ fn identities<'a>(windows: &Windows<'a>, rows: &ProfileRows) -> Vec<(&'a str, &'
 }
 
 fn add<'a, B: Keyed>(identities: &mut Vec<(&'a str, &'a str)>, window: &'a [B], rows: &[Row]) {
+    let mut last: Option<Row> = None;
     for row in rows {
-        let identity = window[row.0].owners().identity(row.1);
+        let owners = window[row.0].owners();
         // Rows of one identity come in a row more often than not.
-        if identities.last() != Some(&identity) {
-            identities.push(identity);
+        let is_same = last.is_some_and(|last| last.0 == row.0 && owners.is_same_identity(last.1, row.1));
+        last = Some(*row);
+        if !is_same {
+            identities.push(owners.identity(row.1));
         }
     }
 }

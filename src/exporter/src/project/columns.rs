@@ -10,7 +10,7 @@ use crate::{
     fields::{
         dotted,
         prune::{has, inner, select},
-        types::{TEXT, time, unsupported},
+        types::{TEXT, name_of, time, unsupported},
     },
     merge::{EVENTS, IDENTITIES, IDENTITY_MAP, SEGMENT_MEMBERSHIP, Shape, identities_type, identity_map_type},
     read::{StoreTable, roles},
@@ -31,6 +31,14 @@ pub(crate) struct Tables {
     pub identities: Option<StoreTable>,
     /// Segment memberships.
     pub memberships: Option<StoreTable>,
+}
+
+impl Tables {
+    /// All that are open.
+    pub fn all(&self) -> impl Iterator<Item = &StoreTable> {
+        let others = [&self.events, &self.identities, &self.memberships];
+        std::iter::once(&self.fragments).chain(others.into_iter().flatten())
+    }
 }
 
 /// Whether the plan asks for anything of this top-level column.
@@ -201,8 +209,9 @@ fn check_type(data_type: &DataType, path: &[String]) -> Result<()> {
     Err(Error::new(
         code::COLUMN_TYPE,
         format!(
-            "{} is {found}, which a Delta table cannot hold: leave it out of spec.fields, or store it as a string, a number or a timestamp",
-            dotted(&path)
+            "{} is {}, which a Delta table cannot hold: leave it out of spec.fields, or store it as a string, a number or a timestamp",
+            dotted(&path),
+            name_of(&found)
         ),
     ))
 }

@@ -1,6 +1,12 @@
 //! From merged rows to the profiles that are written.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use datafusion::{
     arrow::{
@@ -30,23 +36,30 @@ pub(crate) struct Delivery {
     pub progress: Arc<Progress>,
 }
 
-/// The profiles of each partition of a merge. Nothing runs before a stream is polled.
+/// The profiles of a merge, in as many streams as there are cores; each takes one partition after another, as long as
+/// there are any. Nothing runs before a stream is polled.
 pub(crate) fn parts(
     merge: &Arc<dyn ExecutionPlan>,
     context: &Arc<TaskContext>,
     delivery: &Delivery,
+    cores: usize,
 ) -> Vec<ProfileStream> {
     let partitions = merge.properties().partitioning.partition_count();
-    let part = |partition: usize| -> ProfileStream {
-        let (merge, context, delivery) = (merge.clone(), context.clone(), delivery.clone());
-        let started = futures::stream::once(async move { merge.execute(partition, context) });
+    let next = Arc::new(AtomicUsize::new(0));
+    let part = |_| -> ProfileStream {
+        let (merge, context, delivery, next) = (merge.clone(), context.clone(), delivery.clone(), next.clone());
+        let numbers = std::iter::from_fn(move || {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            (number < partitions).then_some(number)
+        });
+        let started = futures::stream::iter(numbers).map(move |number| merge.execute(number, context.clone()));
         Box::pin(
             started
                 .try_flatten()
                 .map(move |rows| delivery.deliver(&rows.map_err(engine_error)?)),
         )
     };
-    (0..partitions).map(part).collect()
+    (0..cores.min(partitions).max(1)).map(part).collect()
 }
 
 impl Delivery {
@@ -91,7 +104,7 @@ fn by_namespace(merged: &RecordBatch, selected: &[BooleanArray]) -> Result<Vec<B
     let Some(lists) = lists else {
         return Err(Error::new(code::INTERNAL, "merged rows come without their namespaces"));
     };
-    let names = lists.values().as_string::<i32>();
+    let names = lists.values().as_string_view();
     let count = |selected: &BooleanArray| {
         let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
         for (row, span) in lists.value_offsets().windows(2).enumerate() {

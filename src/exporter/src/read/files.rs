@@ -18,7 +18,7 @@ use datafusion::{
 };
 use exportjob_plan::code;
 
-use crate::{Error, Result};
+use crate::{Error, Result, fields::types::TEXT};
 
 /// A Parquet file with its footer.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ pub(crate) fn read_footer(path: &Path) -> Result<ParquetFile> {
 fn load(file: &fs::File) -> Result<ArrowReaderMetadata, ParquetError> {
     let loaded = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
     let mut leaf = 0;
-    let fields = coarser_times(loaded.schema().fields(), loaded.metadata(), &mut leaf);
+    let fields = read_as(loaded.schema().fields(), loaded.metadata(), &mut leaf);
     if fields == *loaded.schema().fields() {
         return Ok(loaded);
     }
@@ -113,25 +113,27 @@ fn load(file: &fs::File) -> Result<ArrowReaderMetadata, ParquetError> {
     )
 }
 
-/// The old 96-bit times reach further than nanoseconds in 64 bits can: they are read as microseconds.
-fn coarser_times(fields: &Fields, metadata: &ParquetMetaData, leaf: &mut usize) -> Fields {
-    fields.iter().map(|field| coarser_time(field, metadata, leaf)).collect()
+/// The types that columns are read in: text as views, and the old 96-bit times, which reach further than nanoseconds in
+/// 64 bits can, as microseconds.
+fn read_as(fields: &Fields, metadata: &ParquetMetaData, leaf: &mut usize) -> Fields {
+    fields.iter().map(|field| field_as(field, metadata, leaf)).collect()
 }
 
-fn coarser_time(field: &FieldRef, metadata: &ParquetMetaData, leaf: &mut usize) -> FieldRef {
+fn field_as(field: &FieldRef, metadata: &ParquetMetaData, leaf: &mut usize) -> FieldRef {
     let with = |data_type: DataType| Arc::new(Field::clone(field).with_data_type(data_type));
     match field.data_type() {
-        DataType::Struct(fields) => with(DataType::Struct(coarser_times(fields, metadata, leaf))),
-        DataType::List(item) => with(DataType::List(coarser_time(item, metadata, leaf))),
-        DataType::LargeList(item) => with(DataType::LargeList(coarser_time(item, metadata, leaf))),
-        DataType::FixedSizeList(item, size) => with(DataType::FixedSizeList(coarser_time(item, metadata, leaf), *size)),
-        DataType::Map(entries, sorted) => with(DataType::Map(coarser_time(entries, metadata, leaf), *sorted)),
+        DataType::Struct(fields) => with(DataType::Struct(read_as(fields, metadata, leaf))),
+        DataType::List(item) => with(DataType::List(field_as(item, metadata, leaf))),
+        DataType::LargeList(item) => with(DataType::LargeList(field_as(item, metadata, leaf))),
+        DataType::FixedSizeList(item, size) => with(DataType::FixedSizeList(field_as(item, metadata, leaf), *size)),
+        DataType::Map(entries, sorted) => with(DataType::Map(field_as(entries, metadata, leaf), *sorted)),
         other => {
             let descriptor = metadata.file_metadata().schema_descr();
             let is_96_bit =
                 *leaf < descriptor.num_columns() && descriptor.column(*leaf).physical_type() == PhysicalType::INT96;
             *leaf += 1;
             match other {
+                DataType::Utf8 | DataType::LargeUtf8 => with(TEXT),
                 DataType::Timestamp(TimeUnit::Nanosecond, zone) if is_96_bit => {
                     with(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
                 }

@@ -54,7 +54,7 @@ impl Filter {
             }
         }
         if let Some((column, datasets)) = &self.datasets {
-            let values = batch.column(*column).as_string::<i32>().iter();
+            let values = batch.column(*column).as_string_view().iter();
             let listed: BooleanArray = values
                 .map(|dataset| Some(dataset.is_some_and(|dataset| datasets.contains(dataset))))
                 .collect();

@@ -16,9 +16,14 @@ pub(super) fn mask(
     wanted: &[(&[String], &DataType)],
     descriptor: &SchemaDescriptor,
 ) -> ProjectionMask {
+    ProjectionMask::leaves(descriptor, leaves_of(fields, wanted))
+}
+
+/// The numbers of the same leaf columns.
+pub(super) fn leaves_of(fields: &Fields, wanted: &[(&[String], &DataType)]) -> Vec<usize> {
     let mut leaves = Leaves::default();
     leaves.visit_fields(fields, wanted);
-    ProjectionMask::leaves(descriptor, leaves.read)
+    leaves.read
 }
 
 #[derive(Default)]

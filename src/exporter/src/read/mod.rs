@@ -1,6 +1,10 @@
 //! Reads the tables of a store as they are: Parquet folders and Delta tables, each file in its own types, as one table
 //! in the store's columns.
 
+mod bucket;
+mod buckets;
+mod candidates;
+mod chosen;
 mod convert;
 mod delta;
 mod files;
@@ -13,6 +17,8 @@ pub(crate) mod roles;
 mod scan;
 mod table;
 
+pub(crate) use buckets::{BucketScanExec, Buckets, by_key};
+pub(crate) use candidates::{Candidates, Condition};
 pub(crate) use convert::convert;
 pub(crate) use filter::RowFilter;
 pub(crate) use recipe::Wanted;

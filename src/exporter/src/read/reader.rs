@@ -18,6 +18,8 @@ use exportjob_plan::code;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 
 use super::{
+    candidates::KeySet,
+    chosen::Chosen,
     delta::scan_failed,
     files::{broken, cannot_read},
     mask::mask,
@@ -67,6 +69,26 @@ impl Reader {
         })
     }
 
+    /// What is read.
+    pub fn part(&self) -> &Part {
+        &self.part
+    }
+
+    /// Rows of a piece, as far as that is known.
+    pub fn rows(&self, piece: &Piece) -> usize {
+        match (piece, &self.part.input) {
+            (Piece::RowGroups(groups), Input::Parquet(file)) => {
+                let groups = groups
+                    .iter()
+                    .filter_map(|group| file.metadata.metadata().row_groups().get(*group));
+                groups
+                    .map(|group| usize::try_from(group.num_rows()).unwrap_or_default())
+                    .sum()
+            }
+            _ => 0,
+        }
+    }
+
     /// Columns of the part that are read, with the types that they are read as.
     fn columns(&self) -> Vec<(&[String], &DataType)> {
         let columns = self.getters.iter().filter_map(|getter| match getter {
@@ -108,8 +130,14 @@ impl Reader {
         Ok(())
     }
 
-    /// The batches of a piece, as they are stored.
-    pub fn open(&self, piece: Piece, context: Arc<TaskContext>) -> BoxStream<'static, DataFusionResult<RecordBatch>> {
+    /// The batches of a piece, as they are stored, with at most `rows` rows; of a bucketed table only the candidates'.
+    pub fn open(
+        &self,
+        piece: Piece,
+        context: Arc<TaskContext>,
+        rows: usize,
+        candidates: Option<Arc<KeySet>>,
+    ) -> BoxStream<'static, DataFusionResult<RecordBatch>> {
         match (piece, &self.part.input) {
             (Piece::Partition(plan, partition), _) => match plan.execute(partition, context) {
                 Ok(stream) => {
@@ -119,7 +147,6 @@ impl Reader {
                 Err(error) => futures::stream::once(async { Err(error) }).boxed(),
             },
             (Piece::RowGroups(groups), Input::Parquet(file)) => {
-                let rows = context.session_config().batch_size();
                 let metadata = file.metadata.clone();
                 let columns = self.columns();
                 let projection = mask(
@@ -128,16 +155,26 @@ impl Reader {
                     metadata.metadata().file_metadata().schema_descr(),
                 );
                 let path = file.path.clone();
+                let chosen = self.part.bucket.as_ref().zip(candidates);
+                let chosen = chosen.map(|(bucket, candidates)| Chosen::new(&metadata, bucket, candidates));
+                let groups = match &chosen {
+                    Some(chosen) => chosen.row_groups(groups),
+                    None => groups,
+                };
                 futures::stream::once(async move {
                     let handle = tokio::fs::File::open(&path)
                         .await
                         .map_err(|error| external(cannot_read(&path, error)))?;
-                    let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(handle, metadata)
+                    let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(handle, metadata)
                         .with_projection(projection)
                         .with_row_groups(groups)
-                        .with_batch_size(rows)
-                        .build()
-                        .map_err(|error| external(broken(&path, error)))?;
+                        .with_batch_size(rows);
+                    if let Some(chosen) = chosen {
+                        builder = builder
+                            .with_max_predicate_cache_size(PREDICATE_CACHE_BYTES)
+                            .with_row_filter(chosen.row_filter());
+                    }
+                    let stream = builder.build().map_err(|error| external(broken(&path, error)))?;
                     Ok::<_, DataFusionError>(stream.map_err(move |error| external(broken(&path, error))))
                 })
                 .try_flatten()
@@ -181,6 +218,9 @@ impl Reader {
 
 /// Guess at the bytes of a row on disk, to spread Delta scans beside Parquet files.
 const DELTA_ROW_BYTES: u64 = 100;
+
+/// Keys that were read to choose rows, and are kept to be delivered.
+const PREDICATE_CACHE_BYTES: usize = 4 << 20;
 
 /// An error of ours on its way through the engine.
 pub(super) fn external(error: Error) -> DataFusionError {

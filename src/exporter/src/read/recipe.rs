@@ -13,7 +13,7 @@ use exportjob_plan::code;
 
 use super::{
     convert::{convert, leaf},
-    roles::{Need, Role},
+    roles::{KEY_COLUMN, Need, Role},
 };
 use crate::{
     Error, Result,
@@ -22,6 +22,7 @@ use crate::{
         tree::{Node, Source, Tree},
         types::time,
     },
+    keys::KEY,
 };
 
 /// A column that a scan delivers.
@@ -31,6 +32,8 @@ pub(crate) enum Wanted {
     Role(Role),
     /// A leaf of the customer's columns, as this type.
     Leaf(Vec<String>, DataType),
+    /// The key of a bucketed table, as this type.
+    Key(DataType),
 }
 
 impl Wanted {
@@ -38,6 +41,7 @@ impl Wanted {
     pub fn schema(wanted: &[Self]) -> SchemaRef {
         let fields = wanted.iter().enumerate().map(|(index, column)| match column {
             Self::Role(role) => Field::new(role.name, role.data_type(), true),
+            Self::Key(data_type) => Field::new(KEY, data_type.clone(), true),
             Self::Leaf(_, data_type) => Field::new(index.to_string(), data_type.clone(), true),
         });
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
@@ -73,8 +77,16 @@ impl Getter {
                 _ if role.need == Need::Written => Ok(Self::Written),
                 _ => null(&role.data_type()),
             },
+            Wanted::Key(target) => match columns.get(KEY_COLUMN) {
+                Some(Node::Leaf(Source::Column(path, _))) => Ok(Self::Column {
+                    path: path.clone(),
+                    target: target.clone(),
+                    name: dotted(path),
+                }),
+                _ => null(target),
+            },
             Wanted::Leaf(path, target) => match columns.find(path) {
-                Some(Node::Leaf(Source::Value(text))) => Ok(Self::Constant(ScalarValue::Utf8(Some(text.clone())))),
+                Some(Node::Leaf(Source::Value(text))) => Ok(Self::Constant(ScalarValue::Utf8View(Some(text.clone())))),
                 Some(Node::Leaf(Source::Column(from, _))) => Ok(Self::Column {
                     path: from.clone(),
                     target: target.clone(),
@@ -124,7 +136,7 @@ fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 /// The constant that a mapping gives to a column of the store.
 pub(super) fn constant(role: &Role, text: &str) -> Result<ScalarValue> {
     if !role.is_time {
-        return Ok(ScalarValue::Utf8(Some(text.to_owned())));
+        return Ok(ScalarValue::Utf8View(Some(text.to_owned())));
     }
     let micros = exportjob_plan::micros(role.name, text)
         .map_err(|error| Error::new(code::COLUMN_TYPE, format!("the constant in columns: {error}")))?;

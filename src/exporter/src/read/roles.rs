@@ -57,6 +57,9 @@ const fn instant(name: &'static str, need: Need) -> Role {
     }
 }
 
+/// Name under which the key of a bucketed table is kept, wherever it comes from.
+pub(crate) const KEY_COLUMN: &str = "ups__key";
+
 /// Namespace of an identity.
 pub(crate) const NAMESPACE: Role = text("ups_namespace", Need::EachFile);
 /// An identity in its namespace.
@@ -133,7 +136,7 @@ impl Role {
             // Decimals of this kind are what unsigned numbers are read as.
             matches!(
                 read,
-                T::Utf8 | T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::Decimal128(20, 0)
+                TEXT | T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::Decimal128(20, 0)
             )
         }
     }

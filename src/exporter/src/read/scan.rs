@@ -3,7 +3,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -21,9 +24,10 @@ use datafusion::{
         stream::RecordBatchStreamAdapter,
     },
 };
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream::BoxStream};
 
 use super::{
+    candidates::KeySet,
     filter::{Filter, RowFilter},
     reader::{Piece, Reader, Task, external},
     recipe::Wanted,
@@ -88,40 +92,80 @@ impl TableProvider for StoreScan {
             reader.tasks(index, state, &mut tasks).await?;
         }
         let partitions = spread(tasks, state.config().target_partitions());
-        let schema = match projection {
-            Some(columns) => Arc::new(self.schema.project(columns)?),
-            None => self.schema.clone(),
-        };
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(progress) = &progress {
             progress.rows_expected(self.rows);
         }
-        Ok(Arc::new(StoreScanExec {
-            readers: self.parts.clone(),
-            properties: Arc::new(PlanProperties::new(
-                EquivalenceProperties::new(schema.clone()),
-                Partitioning::UnknownPartitioning(partitions.len()),
-                EmissionType::Incremental,
-                Boundedness::Bounded,
-            )),
+        let scan = StoreScanExec::new(
+            self.parts.clone(),
             partitions,
-            projection: projection.cloned(),
-            schema,
-            filter: self.filter.clone(),
+            self.schema.clone(),
+            self.filter.clone(),
             progress,
-        }))
+        );
+        Ok(Arc::new(scan.project(projection)?))
     }
 }
 
 /// The scan as a plan.
-struct StoreScanExec {
+pub(super) struct StoreScanExec {
     readers: Arc<Vec<Arc<Reader>>>,
     partitions: Vec<Vec<Task>>,
     projection: Option<Vec<usize>>,
     schema: SchemaRef,
     filter: Arc<Filter>,
     progress: Option<Arc<Progress>>,
+    candidates: Option<Arc<KeySet>>,
+    batch_rows: Option<usize>,
     properties: Arc<PlanProperties>,
+}
+
+impl StoreScanExec {
+    /// A scan with a partition for each list of tasks.
+    pub(super) fn new(
+        readers: Arc<Vec<Arc<Reader>>>,
+        partitions: Vec<Vec<Task>>,
+        schema: SchemaRef,
+        filter: Arc<Filter>,
+        progress: Option<Arc<Progress>>,
+    ) -> Self {
+        Self {
+            readers,
+            properties: properties(&schema, partitions.len()),
+            partitions,
+            projection: None,
+            schema,
+            filter,
+            progress,
+            candidates: None,
+            batch_rows: None,
+        }
+    }
+
+    fn project(mut self, columns: Option<&Vec<usize>>) -> DataFusionResult<Self> {
+        if let Some(columns) = columns {
+            self.schema = Arc::new(self.schema.project(columns)?);
+            self.properties = properties(&self.schema, self.partitions.len());
+            self.projection = Some(columns.clone());
+        }
+        Ok(self)
+    }
+
+    /// The same for these profiles only, with batches of so many rows.
+    pub(super) fn of_candidates(mut self, candidates: Option<Arc<KeySet>>, batch_rows: usize) -> Self {
+        self.candidates = candidates;
+        self.batch_rows = Some(batch_rows);
+        self
+    }
+}
+
+fn properties(schema: &SchemaRef, partitions: usize) -> Arc<PlanProperties> {
+    Arc::new(PlanProperties::new(
+        EquivalenceProperties::new(schema.clone()),
+        Partitioning::UnknownPartitioning(partitions),
+        EmissionType::Incremental,
+        Boundedness::Bounded,
+    ))
 }
 
 impl fmt::Debug for StoreScanExec {
@@ -169,14 +213,17 @@ impl ExecutionPlan for StoreScanExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
         let tasks = self.partitions.get(partition).cloned().unwrap_or_default();
-        let (readers, filter, progress) = (self.readers.clone(), self.filter.clone(), self.progress.clone());
+        let filter = self.filter.clone();
         let projection = self.projection.clone();
-        let batches = batches(readers, tasks, context).map(move |batch| {
-            let batch = batch?;
-            if let Some(progress) = &progress {
-                progress.rows_read(batch.num_rows());
-            }
-            let kept = filter.apply(&batch)?;
+        let reading = Reading {
+            readers: self.readers.clone(),
+            candidates: self.candidates.clone(),
+            batch_rows: self.batch_rows.unwrap_or(context.session_config().batch_size()),
+            progress: self.progress.clone(),
+            context,
+        };
+        let batches = reading.batches(tasks).map(move |batch| {
+            let kept = filter.apply(&batch?)?;
             match &projection {
                 Some(columns) => Ok(kept.project(columns)?),
                 None => Ok(kept),
@@ -186,20 +233,47 @@ impl ExecutionPlan for StoreScanExec {
     }
 }
 
-/// The tasks' batches, one task after the other, in the columns that are wanted, with the number of rows read.
-fn batches(
+/// What the tasks of a partition are read with.
+struct Reading {
     readers: Arc<Vec<Arc<Reader>>>,
-    tasks: Vec<Task>,
+    candidates: Option<Arc<KeySet>>,
+    batch_rows: usize,
+    progress: Option<Arc<Progress>>,
     context: Arc<TaskContext>,
-) -> impl Stream<Item = DataFusionResult<RecordBatch>> + Send + 'static {
-    futures::stream::iter(tasks).flat_map(move |task| match readers.get(task.reader) {
-        Some(reader) => {
-            let conform = reader.clone();
-            let raw = reader.open(task.piece, context.clone());
-            raw.map(move |batch| conform.conform(&batch?).map_err(external)).boxed()
-        }
-        None => futures::stream::empty().boxed(),
-    })
+}
+
+impl Reading {
+    /// The tasks' batches, one task after the other, in the columns that are wanted.
+    fn batches(self, tasks: Vec<Task>) -> impl Stream<Item = DataFusionResult<RecordBatch>> + Send + 'static {
+        futures::stream::iter(tasks).flat_map(move |task| match self.readers.get(task.reader) {
+            Some(reader) => self.task(reader, task.piece),
+            None => futures::stream::empty().boxed(),
+        })
+    }
+
+    fn task(&self, reader: &Arc<Reader>, piece: Piece) -> BoxStream<'static, DataFusionResult<RecordBatch>> {
+        let conform = reader.clone();
+        let (progress, at_end) = (self.progress.clone(), self.progress.clone());
+        let count = move |progress: &Option<Arc<Progress>>, rows: usize| {
+            if let Some(progress) = progress {
+                progress.rows_read(rows);
+            }
+        };
+        // Rows that are passed over are done with, too: the counter ends where it was said to end.
+        let left = Arc::new(AtomicUsize::new(reader.rows(&piece)));
+        let rest = left.clone();
+        let raw = reader.open(piece, self.context.clone(), self.batch_rows, self.candidates.clone());
+        let rows = raw.map(move |batch| {
+            let batch = batch?;
+            let _ = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                Some(left.saturating_sub(batch.num_rows()))
+            });
+            count(&progress, batch.num_rows());
+            conform.conform(&batch).map_err(external)
+        });
+        let passed = futures::stream::once(async move { count(&at_end, rest.load(Ordering::Relaxed)) });
+        rows.chain(passed.filter_map(|()| futures::future::ready(None))).boxed()
+    }
 }
 
 /// Tasks for at most `partitions` readers, about as much for each. Row groups of a file that go to one reader are one

@@ -2,22 +2,24 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use datafusion::arrow::datatypes::Fields;
+use datafusion::arrow::datatypes::{DataType, Fields};
 use exportjob_api::TableFormat;
 use exportjob_plan::{TablePlan, code};
 
 use super::{
+    bucket,
     delta::DeltaInput,
     files::{ParquetFile, read_folder},
     mapping::Mapping,
     recipe::constant,
-    roles::{Kind, Need, Role},
+    roles::{KEY_COLUMN, Kind, Need, Role},
 };
 use crate::{
     Error, Result, Session,
     fields::{
         dotted,
         tree::{Node, Source, Tree, Union, columns_of},
+        types::name_of,
     },
 };
 
@@ -31,6 +33,8 @@ pub(crate) struct StoreTable {
     pub kind: Kind,
     /// What it is made of.
     pub parts: Vec<Arc<Part>>,
+    /// Number of buckets, if all of its tables are bucketed.
+    pub buckets: Option<usize>,
     /// The customer's columns.
     columns: Union,
 }
@@ -44,6 +48,21 @@ pub(crate) struct Part {
     pub columns: Tree<Source>,
     /// Where the rows come from.
     pub input: Input,
+    /// Which bucket it is of, if the table is bucketed.
+    pub bucket: Option<Bucket>,
+}
+
+/// What a part of a bucketed table is.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    /// Number of the bucket.
+    pub number: usize,
+    /// Whether its rows are sorted by their keys.
+    pub is_sorted: bool,
+    /// Path of the column with the key.
+    pub column: Vec<String>,
+    /// Type that the key is read as: text or a 64-bit number.
+    pub key: DataType,
 }
 
 /// Where rows come from.
@@ -61,6 +80,7 @@ impl StoreTable {
         let mut table = Self {
             kind,
             parts: Vec::new(),
+            buckets: buckets(plans),
             columns: Union::default(),
         };
         for plan in plans {
@@ -74,7 +94,7 @@ impl StoreTable {
         let name = format!("table {} ({})", folder.display(), self.kind.name());
         let mapping = Mapping::new(plan, &name)?;
         let opened = match plan.format {
-            TableFormat::Parquet => open_parquet(folder).await?,
+            TableFormat::Parquet => open_parquet(folder.clone()).await?,
             TableFormat::Delta => {
                 let needs_times = self.kind.roles().iter().any(|role| role.need == Need::Written);
                 let input = DeltaInput::open(&plan.location, &folder, session, needs_times).await?;
@@ -87,10 +107,20 @@ impl StoreTable {
         };
         let (mut stored, mut parts) = (Vec::new(), Vec::new());
         for (file, columns, input) in opened {
+            let mut mapped = mapping.apply(&columns, &file)?;
+            let bucket = match &plan.bucketing {
+                Some(bucketing) => Some(bucket::find(bucketing, &input, &folder, &columns, &file)?),
+                None => None,
+            };
+            if let Some(bucket) = &bucket {
+                let key = Source::Column(bucket.column.clone(), bucket.key.clone());
+                mapped.insert(&[KEY_COLUMN.to_owned()], Node::Leaf(key));
+            }
             parts.push(Part {
-                columns: mapping.apply(&columns, &file)?,
+                columns: mapped,
                 name: file,
                 input,
+                bucket,
             });
             stored.push(columns);
         }
@@ -123,8 +153,19 @@ impl StoreTable {
     }
 }
 
+/// Number of buckets, if all tables have as many.
+fn buckets(plans: &[TablePlan]) -> Option<usize> {
+    let mut counts = plans
+        .iter()
+        .map(|plan| plan.bucketing.as_ref().map(|bucketing| bucketing.count));
+    let first = counts.next()??;
+    counts
+        .all(|count| count == Some(first))
+        .then_some(usize::try_from(first).ok()?)
+}
+
 impl Input {
-    fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         match self {
             Self::Parquet(file) => {
                 usize::try_from(file.metadata.metadata().file_metadata().num_rows()).unwrap_or_default()
@@ -169,7 +210,7 @@ fn check_role(role: &Role, parts: &[Part], table: &str) -> Result<()> {
         match part.columns.get(role.name) {
             None if role.need == Need::EachFile => return Err(missing(role, &part.name)),
             Some(Node::Leaf(Source::Column(path, stored))) if !role.accepts(stored) => {
-                return Err(wrong_type(role, &dotted(path), &stored.to_string(), &part.name));
+                return Err(wrong_type(role, &dotted(path), &name_of(stored), &part.name));
             }
             Some(Node::Struct(_)) => return Err(wrong_type(role, role.name, "a struct", &part.name)),
             Some(Node::Leaf(Source::Value(text))) => {

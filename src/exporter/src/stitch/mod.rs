@@ -3,30 +3,27 @@
 use std::sync::Arc;
 
 use datafusion::{
-    arrow::{
-        compute::SortOptions,
-        datatypes::{DataType, Schema},
-    },
+    arrow::datatypes::{DataType, Schema},
     common::{Result, ScalarValue},
     dataframe::DataFrame,
     execution::SessionStateBuilder,
     functions::expr_fn::{concat, octet_length},
     functions_aggregate::expr_fn::min,
     logical_expr::{Expr, JoinType, cast, ident, in_list, lit, when},
-    physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column},
+    physical_expr::expressions::Column,
     physical_plan::{
         ExecutionPlan, Partitioning, empty::EmptyExec, repartition::RepartitionExec, sorts::sort::SortExec,
     },
     prelude::SessionContext,
 };
 
-use crate::read::{
-    StoreScan,
-    roles::{IDENTITY, NAMESPACE, PROFILE, SEGMENT_ID},
+use crate::{
+    keys::KEY,
+    read::{
+        StoreScan, by_key,
+        roles::{IDENTITY, NAMESPACE, PROFILE, SEGMENT_ID},
+    },
 };
-
-/// Column with the profile of a row.
-pub(crate) const KEY: &str = "__key";
 
 const GRAPH_NAMESPACE: &str = "__graph_namespace";
 const GRAPH_IDENTITY: &str = "__graph_identity";
@@ -126,7 +123,7 @@ impl Stitcher {
     pub fn narrow_to(&mut self, keyed_memberships: &DataFrame, segments: &[&str]) -> Result<()> {
         let listed = segments
             .iter()
-            .map(|id| lit(ScalarValue::Utf8(Some((*id).to_owned()))))
+            .map(|id| lit(ScalarValue::Utf8View(Some((*id).to_owned()))))
             .collect();
         let candidates = keyed_memberships
             .clone()
@@ -150,15 +147,8 @@ impl Stitcher {
     pub async fn gather(&self, keyed: DataFrame, partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = keyed.create_physical_plan().await?;
         let key = Arc::new(Column::new_with_schema(KEY, &plan.schema())?);
-        let hashed = RepartitionExec::try_new(plan, Partitioning::Hash(vec![key.clone()], partitions))?;
-        let by_key = PhysicalSortExpr::new(
-            key,
-            SortOptions {
-                descending: false,
-                nulls_first: true,
-            },
-        );
-        let sorted = SortExec::new(LexOrdering::from([by_key]), Arc::new(hashed));
+        let hashed = RepartitionExec::try_new(plan, Partitioning::Hash(vec![key], partitions))?;
+        let sorted = SortExec::new(by_key(&hashed.schema())?, Arc::new(hashed));
         Ok(Arc::new(sorted.with_preserve_partitioning(true)))
     }
 }

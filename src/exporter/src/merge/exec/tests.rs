@@ -91,6 +91,7 @@ fn merge(batches: Vec<RecordBatch>) -> ProfileMergeExec {
                 segment: None,
             }],
         ),
+        by_identity: false,
     };
     ProfileMergeExec::new(inputs, shape, rules)
 }
@@ -167,7 +168,7 @@ async fn many_profiles_come_in_several_batches_and_none_is_lost() {
         .flat_map(|batch| {
             let column = batch.column_by_name("a").unwrap().as_struct().column(0).clone();
             column
-                .as_string::<i32>()
+                .as_string_view()
                 .iter()
                 .map(|value| value.unwrap().to_owned())
                 .collect::<Vec<_>>()
@@ -208,7 +209,7 @@ async fn rows_that_nothing_else_tells_apart_are_ordered_by_their_values() {
     let back = merged(vec![batch(&[other, one])]).await;
     assert_eq!(forth, back);
     let a = forth[0].column_by_name("a").unwrap().as_struct();
-    let value = |column: usize| a.column(column).as_string::<i32>().value(0);
+    let value = |column: usize| a.column(column).as_string_view().value(0);
     assert_eq!(
         (value(0), value(1)),
         ("2", "1"),

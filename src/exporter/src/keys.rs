@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 
 use datafusion::arrow::{
-    array::{Array, ArrayRef, AsArray, Int64Array, StringViewArray},
+    array::{Array, ArrayRef, AsArray, Decimal128Array, Int64Array, StringViewArray},
     compute::cast,
-    datatypes::{DataType, Int64Type},
+    datatypes::{DataType, Decimal128Type, Int64Type},
     error::ArrowError,
 };
 
@@ -14,11 +14,16 @@ use crate::fields::types::TEXT;
 /// Column with the profile of a row, between its table and the merge.
 pub(crate) const KEY: &str = "__key";
 
+/// Type of keys that are hashes.
+pub(crate) const HASH: DataType = DataType::Decimal128(38, 0);
+
 /// Key of a profile. All inputs of a merge have keys of the same kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     /// A whole number.
     Number(i64),
+    /// A hash.
+    Hash(i128),
     /// A text.
     Text(String),
 }
@@ -33,6 +38,7 @@ impl Key {
             }
             (own, KeyRef::Text(other)) => *own = Self::Text(other.to_owned()),
             (own, KeyRef::Number(other)) => *own = Self::Number(other),
+            (own, KeyRef::Hash(other)) => *own = Self::Hash(other),
         }
     }
 
@@ -40,6 +46,7 @@ impl Key {
     pub fn as_ref(&self) -> KeyRef<'_> {
         match self {
             Self::Number(number) => KeyRef::Number(*number),
+            Self::Hash(hash) => KeyRef::Hash(*hash),
             Self::Text(text) => KeyRef::Text(text),
         }
     }
@@ -56,6 +63,8 @@ impl Default for Key {
 pub(crate) enum KeyRef<'a> {
     /// A whole number.
     Number(i64),
+    /// A hash.
+    Hash(i128),
     /// A text.
     Text(&'a str),
 }
@@ -65,6 +74,7 @@ impl KeyRef<'_> {
     pub fn owned(self) -> Key {
         match self {
             Self::Number(number) => Key::Number(number),
+            Self::Hash(hash) => Key::Hash(hash),
             Self::Text(text) => Key::Text(text.to_owned()),
         }
     }
@@ -75,6 +85,8 @@ impl KeyRef<'_> {
 pub(crate) enum Keys {
     /// Whole numbers.
     Numbers(Int64Array),
+    /// Hashes.
+    Hashes(Decimal128Array),
     /// Texts.
     Texts(StringViewArray),
 }
@@ -92,6 +104,7 @@ impl Keys {
         }
         Ok(match column.data_type() {
             DataType::Int64 => Self::Numbers(column.as_primitive::<Int64Type>().clone()),
+            DataType::Decimal128(_, _) => Self::Hashes(column.as_primitive::<Decimal128Type>().clone()),
             DataType::Utf8View => Self::Texts(column.as_string_view().clone()),
             _ => Self::Texts(cast(column, &TEXT)?.as_string_view().clone()),
         })
@@ -101,6 +114,7 @@ impl Keys {
     pub fn len(&self) -> usize {
         match self {
             Self::Numbers(numbers) => numbers.len(),
+            Self::Hashes(hashes) => hashes.len(),
             Self::Texts(texts) => texts.len(),
         }
     }
@@ -109,6 +123,7 @@ impl Keys {
     pub fn key(&self, row: usize) -> KeyRef<'_> {
         match self {
             Self::Numbers(numbers) => KeyRef::Number(numbers.value(row)),
+            Self::Hashes(hashes) => KeyRef::Hash(hashes.value(row)),
             Self::Texts(texts) => KeyRef::Text(texts.value(row)),
         }
     }
@@ -120,6 +135,7 @@ impl Keys {
     pub fn runs(&self) -> Result<Vec<usize>, ArrowError> {
         match self {
             Self::Numbers(numbers) => runs(numbers.values().len(), |a, b| numbers.value(a).cmp(&numbers.value(b))),
+            Self::Hashes(hashes) => runs(hashes.values().len(), |a, b| hashes.value(a).cmp(&hashes.value(b))),
             Self::Texts(texts) => {
                 let views = texts.views();
                 runs(texts.len(), |a, b| {

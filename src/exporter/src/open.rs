@@ -1,6 +1,7 @@
 //! Opens the profile store of a plan: everything that can be wrong with it is found here, before any row is read.
 
 mod bucketed;
+mod joined;
 mod row_filters;
 mod shuffled;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use datafusion::{arrow::datatypes::Schema, physical_plan::ExecutionPlan};
 use exportjob_plan::{ExportPlan, IdentityGraphKind, code};
 
-use self::{bucketed::Bucketed, shuffled::Shuffled};
+use self::{bucketed::Bucketed, joined::Joined, shuffled::Shuffled};
 use crate::{
     Error, Profiles, Progress, Result, Session,
     merge::{EventWindow, FragmentRules, ProfileMergeExec, Rules, SEGMENT_MEMBERSHIP},
@@ -75,16 +76,19 @@ pub async fn open_shard(
             bucketed.inputs()?
         }
         None if shard.count > 1 => return Err(not_bucketed(plan)),
-        None => {
-            let shuffled = Shuffled {
-                plan,
-                tables: &tables,
-                shape: &shape,
-                partitions: cores,
-                progress: &progress,
-            };
-            shuffled.inputs(session).await?
-        }
+        None => match Shuffled::new((plan, &tables, &shape), session, &progress) {
+            Some(shuffled) => shuffled.inputs(session).await?,
+            None => {
+                let joined = Joined {
+                    plan,
+                    tables: &tables,
+                    shape: &shape,
+                    partitions: cores,
+                    progress: &progress,
+                };
+                joined.inputs(session).await?
+            }
+        },
     };
     let merge: Arc<dyn ExecutionPlan> = Arc::new(ProfileMergeExec::new(inputs, shape, rules));
     let delivery = Delivery {

@@ -10,6 +10,7 @@ use tracing::Instrument;
 
 use crate::{
     Error, Export, Limits, Progress, Result, Session, abort, logging, open,
+    rebucket::command::BucketArguments,
     report::{failure, read_plan, write_report},
     serve::serve,
 };
@@ -28,6 +29,8 @@ enum Command {
     Run(Files),
     /// Abort the batches of a plan, unless they are committed.
     Abort(Files),
+    /// Write a profile store anew as a bucketed one.
+    Bucket(BucketArguments),
 }
 
 #[derive(Debug, Args)]
@@ -60,8 +63,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let files = match &arguments.command {
         Command::Run(files) | Command::Abort(files) => files,
+        Command::Bucket(bucket) => return rebucket(bucket),
     };
-    let (report, exit_code) = match start(&arguments.command) {
+    let (report, exit_code) = match start(&arguments.command, files) {
         Ok(report) => (report, exit::DONE),
         Err(error) => {
             tracing::error!(code = error.code(), %error, "failed");
@@ -72,8 +76,35 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     exit_code.into()
 }
 
-fn start(command: &Command) -> Result<RunReport> {
-    let (Command::Run(files) | Command::Abort(files)) = command;
+/// Rewrites a store, and says in words what came of it: no controller reads this.
+fn rebucket(arguments: &BucketArguments) -> ExitCode {
+    let done = Limits::from_env().and_then(|limits| {
+        let runtime = threads(&limits)?;
+        runtime.block_on(unless_terminated("the rewriting", arguments.run(&limits)))
+    });
+    match done {
+        Ok(rewritten) => {
+            for (table, rows) in rewritten.tables {
+                println!("{table}: {rows} rows");
+            }
+            exit::DONE.into()
+        }
+        Err(error) => {
+            eprintln!("{}: {error}", error.code());
+            error.exit_code().into()
+        }
+    }
+}
+
+fn threads(limits: &Limits) -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(limits.cores)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(code::INTERNAL, format!("cannot start threads: {error}")).caused_by(error))
+}
+
+fn start(command: &Command, files: &Files) -> Result<RunReport> {
     let plan = read_plan(&files.plan)?;
     let limits = Limits::from_env()?;
     let span = tracing::info_span!(
@@ -83,16 +114,12 @@ fn start(command: &Command) -> Result<RunReport> {
         uid = plan.job.uid,
         id = plan.job.id
     );
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(limits.cores)
-        .enable_all()
-        .build()
-        .map_err(|error| Error::new(code::INTERNAL, format!("cannot start threads: {error}")).caused_by(error))?;
+    let runtime = threads(&limits)?;
     let done = runtime.block_on(
         async {
             match command {
-                Command::Run(_) => export(&plan, limits).await,
-                Command::Abort(_) => unless_terminated(abort(&plan)).await,
+                Command::Abort(_) => stop_for_ever(&plan).await,
+                _ => export(&plan, limits).await,
             }
         }
         .instrument(span),
@@ -100,6 +127,14 @@ fn start(command: &Command) -> Result<RunReport> {
     // Work of others that cannot be stopped, such as a read that hangs, must not keep the pod.
     runtime.shutdown_background();
     done
+}
+
+async fn stop_for_ever(plan: &ExportPlan) -> Result<RunReport> {
+    let done = unless_terminated("the abort", abort(plan)).await?;
+    if done.outcome == Outcome::AlreadyCommitted {
+        tracing::info!("the batches were committed before they could be aborted: they stay");
+    }
+    Ok(done)
 }
 
 async fn export(plan: &ExportPlan, limits: Limits) -> Result<RunReport> {
@@ -134,21 +169,14 @@ fn stop_on_signal(stop: CancellationToken) -> Result<impl Future<Output = ()> + 
     })
 }
 
-/// An abort is short and may be repeated: it stops at once.
-async fn unless_terminated(work: impl Future<Output = Result<RunReport>>) -> Result<RunReport> {
+/// For work that may be repeated: it stops at once.
+async fn unless_terminated<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
     let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signal(stop.clone())?);
     let done = tokio::select! {
         done = work => done,
-        () = stop.cancelled() => Err(Error::new(code::INTERRUPTED, "the abort was stopped before it was done: run it again")),
+        () = stop.cancelled() => Err(Error::new(code::INTERRUPTED, format!("{what} was stopped before it was done: run it again"))),
     };
     signals.abort();
-    if let Ok(RunReport {
-        outcome: Outcome::AlreadyCommitted,
-        ..
-    }) = &done
-    {
-        tracing::info!("the batches were committed before they could be aborted: they stay");
-    }
     done
 }

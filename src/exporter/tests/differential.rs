@@ -25,7 +25,9 @@ use std::{
     thread,
 };
 
-use rand::{SeedableRng as _, rngs::StdRng};
+use exportjob_exporter::{KEY_COLUMN, Shard};
+use exportjob_plan::{BucketingPlan, code};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::runtime::{Builder, Runtime};
 
 use support::{
@@ -47,6 +49,42 @@ fn an_export_is_what_the_specification_says_row_by_row() {
 #[test]
 fn an_export_does_not_depend_on_the_order_of_rows_and_files() {
     run_cases(Ties::Some, survives_a_shuffle);
+}
+
+#[test]
+fn a_bucketed_store_gives_what_the_store_that_it_was_made_of_gives() {
+    run_cases(Ties::None, equals_the_reference_in_buckets);
+}
+
+fn equals_the_reference_in_buckets(runtime: &Runtime, case: &Case, seed: u64) -> Result<(), String> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let mut plan = case.plan.clone();
+    case.store.write(folder.path(), &mut plan);
+    let bucketing = BucketingPlan {
+        column: KEY_COLUMN.to_owned(),
+        count: rng.random_range(1..=5),
+        sorted: rng.random(),
+    };
+    let new = folder.path().join("bucketed");
+    match runtime.block_on(run::rebucket(&mut plan, &new, &bucketing)) {
+        Ok(()) => {}
+        // Of columns on which files disagree an export may make no use; the rewriting takes all columns.
+        Err(error) if error.code() == code::COLUMN_TYPE => return Ok(()),
+        Err(error) => return Err(format!("rewriting failed: {} {error}", error.code())),
+    }
+    let shards = rng.random_range(1..=3);
+    let mut lines = Vec::new();
+    for index in 0..shards {
+        let shard = Shard { index, count: shards };
+        let answer = runtime.block_on(run::export_shard(&plan, folder.path(), shard));
+        let answer = answer.map_err(|error| format!("the exporter failed: {} {error}", error.code()))?;
+        lines.extend(run::lines(&answer.exported));
+    }
+    lines.sort();
+    let expected = reference::export(&case.plan, &case.store.data())
+        .map_err(|path| format!("the generator made an unknown path: {path}"))?;
+    same(&run::lines(&expected), &lines, "the reference", "the shards")
 }
 
 fn equals_the_reference(runtime: &Runtime, case: &Case, _seed: u64) -> Result<(), String> {

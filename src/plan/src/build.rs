@@ -240,7 +240,8 @@ fn check_mounts(store: &ProfileStore, dataset: &Dataset) -> Result<(), PlanError
     Ok(())
 }
 
-fn store_plan(store: &ProfileStore, locate: &dyn Locate) -> Result<StorePlan, PlanError> {
+/// What is read of a store.
+pub fn store_plan(store: &ProfileStore, locate: &dyn Locate) -> Result<StorePlan, PlanError> {
     let spec = &store.spec;
     let name = store.metadata.name.clone().unwrap_or_default();
     let resource = format!("ProfileStore {name:?}");

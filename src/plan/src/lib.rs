@@ -16,7 +16,7 @@ pub mod code;
 pub mod exit;
 pub mod pod;
 
-pub use build::{Inputs, batches, build};
+pub use build::{Inputs, batches, build, store_plan};
 pub use error::{PlanError, Reference};
 pub use fields::{FieldPath, FieldSelection, nearest};
 pub use ids::{BatchId, abort_job_name, batch_id, job_name, plan_name};

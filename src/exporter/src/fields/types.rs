@@ -17,10 +17,19 @@ pub(crate) fn name_of(data_type: &DataType) -> String {
 
 /// The type with [`TEXT`] for all text in it.
 pub(crate) fn with_views(data_type: &DataType) -> DataType {
+    with_text(data_type, &TEXT)
+}
+
+/// The type with text that lies in one piece.
+pub(crate) fn with_texts(data_type: &DataType) -> DataType {
+    with_text(data_type, &DataType::Utf8)
+}
+
+fn with_text(data_type: &DataType, text: &DataType) -> DataType {
     use DataType as T;
-    let field = |field: &FieldRef| Arc::new(Field::clone(field).with_data_type(with_views(field.data_type())));
+    let field = |field: &FieldRef| Arc::new(Field::clone(field).with_data_type(with_text(field.data_type(), text)));
     match data_type {
-        T::Utf8 | T::LargeUtf8 => TEXT,
+        T::Utf8 | T::LargeUtf8 | T::Utf8View => text.clone(),
         T::Struct(fields) => T::Struct(fields.iter().map(field).collect()),
         T::List(item) => T::List(field(item)),
         T::LargeList(item) => T::LargeList(field(item)),

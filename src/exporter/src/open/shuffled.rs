@@ -1,9 +1,8 @@
-//! The inputs of a merge over a store as it comes: rows are keyed by the identity graph and brought together by a sort
-//! that spills.
+//! The inputs of a merge over a store as it comes: one pass over each table, with the identity graph in memory.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use datafusion::{arrow::datatypes::DataType, dataframe::DataFrame, physical_plan::ExecutionPlan};
+use datafusion::{arrow::datatypes::DataType, catalog::TableProvider as _, physical_plan::ExecutionPlan};
 use exportjob_plan::{ExportPlan, IdentityGraphKind};
 
 use super::row_filters::Filters;
@@ -12,113 +11,173 @@ use crate::{
     merge::{MergeInputs, Shape},
     project::{columns::Tables, leaves},
     read::{
-        Kind, RowFilter, StoreScan, StoreTable, Wanted,
-        roles::{IDENTITY, NAMESPACE, Role},
+        Condition, Kind, RowFilter, StoreScan, StoreTable, Wanted, batch_rows,
+        roles::{DATASET, IDENTITY, NAMESPACE, Role, VALID_UNTIL},
     },
     session::engine_error,
-    stitch::{Stitcher, nothing},
+    shuffle::{Shuffle, Source, Sources, graph_fits},
+    stitch::nothing,
 };
+
+/// About the bytes of a value on disk, between its table and the merge.
+const VALUE_BYTES: usize = 24;
 
 /// A store whose rows have to be brought together.
 pub(super) struct Shuffled<'a> {
-    /// What is exported.
-    pub plan: &'a ExportPlan,
-    /// What is read.
-    pub tables: &'a Tables,
-    /// What of it.
-    pub shape: &'a Shape,
-    /// Number of partitions.
-    pub partitions: usize,
-    /// Counts the rows.
-    pub progress: &'a Arc<Progress>,
+    plan: &'a ExportPlan,
+    tables: &'a Tables,
+    shape: &'a Shape,
+    progress: &'a Arc<Progress>,
+    core_bytes: usize,
 }
 
-impl Shuffled<'_> {
-    /// The inputs, each in as many partitions.
-    pub async fn inputs(&self, session: &Session) -> Result<MergeInputs> {
-        let joined = [&self.tables.identities, &self.tables.memberships];
-        let rows = joined.into_iter().flatten().map(StoreTable::rows).sum();
-        let mut stitcher = Stitcher::new(&session.context, rows, session.pool_bytes);
-        let filters = Filters::of(self.plan);
-        let is_graph = self.plan.merge_policy.identity_graph == IdentityGraphKind::Pdg;
-        let mut identities = None;
-        if let Some(table) = &self.tables.identities {
-            if is_graph {
-                let scan = self.scan(table, &[], RowFilter::default())?;
-                stitcher.join_through(scan).map_err(engine_error)?;
-                identities = stitcher.graph().map_err(engine_error)?;
-            } else {
-                let wanted = [Wanted::Role(NAMESPACE), Wanted::Role(IDENTITY)];
-                let scan = StoreScan::new(table, &wanted, RowFilter::default(), self.progress.clone())?;
-                identities = Some(stitcher.key(scan).map_err(engine_error)?);
-            }
+impl<'a> Shuffled<'a> {
+    /// The store; `None` if its graph does not fit into memory.
+    pub fn new(
+        (plan, tables, shape): (&'a ExportPlan, &'a Tables, &'a Shape),
+        session: &Session,
+        progress: &'a Arc<Progress>,
+    ) -> Option<Self> {
+        let is_graph = plan.merge_policy.identity_graph == IdentityGraphKind::Pdg;
+        let rows = tables.identities.as_ref().map_or(0, StoreTable::rows);
+        if is_graph && !graph_fits(rows, session.pool_bytes) {
+            return None;
         }
-        let memberships = self.memberships(&mut stitcher, &filters)?;
-        let fragments = &self.tables.fragments;
-        let fragments = self.narrowed(&stitcher, fragments, &leaves(&self.shape.attributes), &filters)?;
-        let events = match &self.tables.events {
-            Some(table) => Some(self.narrowed(&stitcher, table, &leaves(&self.shape.events), &filters)?),
-            None => None,
-        };
-        Ok(MergeInputs {
-            fragments: self.gather(&stitcher, Some(fragments), Kind::Fragments).await?,
-            events: self.gather(&stitcher, events, Kind::Events).await?,
-            identities: self.gather(&stitcher, identities, Kind::Identities).await?,
-            memberships: self.gather(&stitcher, memberships, Kind::Memberships).await?,
+        let cores = session.context.copied_config().target_partitions();
+        Some(Self {
+            plan,
+            tables,
+            shape,
+            progress,
+            core_bytes: session.pool_bytes / cores.max(1),
         })
     }
 
-    /// The rows of profiles that may be in the audience.
-    fn narrowed(
-        &self,
-        stitcher: &Stitcher,
-        table: &StoreTable,
-        leaves: &[(Vec<String>, DataType)],
-        filters: &Filters,
-    ) -> Result<DataFrame> {
-        let scan = self.scan(table, leaves, filters.of_kind(table.kind))?;
-        let keyed = stitcher.key(scan).map_err(engine_error)?;
-        stitcher.narrow(keyed).map_err(engine_error)
-    }
-
-    /// With segments in the plan, the stitcher narrows the other tables to their members from then on.
-    fn memberships(&self, stitcher: &mut Stitcher, filters: &Filters) -> Result<Option<DataFrame>> {
-        let Some(table) = &self.tables.memberships else {
-            return Ok(None);
+    /// The inputs, each with a partition for each bucket.
+    pub async fn inputs(&self, session: &Session) -> Result<MergeInputs> {
+        let filters = Filters::of(self.plan);
+        let is_graph = self.plan.merge_policy.identity_graph == IdentityGraphKind::Pdg;
+        let graph = match &self.tables.identities {
+            Some(table) if is_graph => {
+                let wanted: Vec<Wanted> = table.kind.roles().iter().map(|role| Wanted::Role(*role)).collect();
+                Some(self.scan(table, &wanted, RowFilter::default(), None, session).await?)
+            }
+            _ => None,
         };
-        let scan = self.scan(
-            table,
-            &leaves(&self.shape.membership),
-            filters.of_kind(Kind::Memberships),
-        )?;
-        let keyed = stitcher.key(scan).map_err(engine_error)?;
-        let segments = &self.plan.selection.segments;
-        if !segments.is_empty() {
-            let ids: Vec<&str> = segments.iter().map(|segment| segment.id.as_str()).collect();
-            stitcher.narrow_to(&keyed, &ids).map_err(engine_error)?;
+        let kinds = [
+            (
+                Kind::Fragments,
+                Some(&self.tables.fragments),
+                leaves(&self.shape.attributes),
+            ),
+            (Kind::Events, self.tables.events.as_ref(), leaves(&self.shape.events)),
+            (Kind::Identities, self.tables.identities.as_ref(), Vec::new()),
+            (
+                Kind::Memberships,
+                self.tables.memberships.as_ref(),
+                leaves(&self.shape.membership),
+            ),
+        ];
+        let (mut tables, mut order, mut schemas) = (Vec::new(), Vec::new(), Vec::new());
+        for (kind, table, leaves) in kinds {
+            let wanted = wanted(kind, leaves);
+            schemas.push(Wanted::schema(&wanted));
+            let Some(table) = table else {
+                order.push(None);
+                continue;
+            };
+            order.push(Some(tables.len()));
+            tables.push(Source {
+                scan: self
+                    .scan(
+                        table,
+                        &wanted,
+                        filters.of_kind(kind),
+                        Some(self.progress.clone()),
+                        session,
+                    )
+                    .await?,
+                listed: is_graph && kind == Kind::Identities,
+                bytes: table.rows().saturating_mul(wanted.len() * VALUE_BYTES),
+            });
         }
-        Ok(Some(keyed))
+        let sources = Sources {
+            graph,
+            conditions: self.conditions(&filters, session).await?,
+            tables,
+        };
+        let cores = session.context.copied_config().target_partitions();
+        let plans = Shuffle::plans(sources, cores, session.pool_bytes);
+        let buckets = plans
+            .first()
+            .map_or(1, |plan| plan.properties().partitioning.partition_count());
+        let input = |kind: usize| match order[kind].and_then(|place| plans.get(place)) {
+            Some(plan) => plan.clone(),
+            None => nothing(&schemas[kind], buckets),
+        };
+        Ok(MergeInputs {
+            fragments: input(0),
+            events: input(1),
+            identities: input(2),
+            memberships: input(3),
+        })
     }
 
-    fn scan(&self, table: &StoreTable, leaves: &[(Vec<String>, DataType)], filter: RowFilter) -> Result<StoreScan> {
-        let roles = table.kind.roles().iter().map(|role: &Role| Wanted::Role(*role));
-        let leaves = leaves
-            .iter()
-            .map(|(path, data_type)| Wanted::Leaf(path.clone(), data_type.clone()));
-        let wanted: Vec<Wanted> = roles.chain(leaves).collect();
-        StoreScan::new(table, &wanted, filter, self.progress.clone())
-    }
-
-    async fn gather(
+    /// What tells early who cannot be in the audience.
+    async fn conditions(
         &self,
-        stitcher: &Stitcher,
-        keyed: Option<DataFrame>,
-        kind: Kind,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        if let Some(keyed) = keyed {
-            return stitcher.gather(keyed, self.partitions).await.map_err(engine_error);
+        filters: &Filters,
+        session: &Session,
+    ) -> Result<Vec<(Condition, Arc<dyn ExecutionPlan>)>> {
+        let selection = &self.plan.selection;
+        let mut conditions = Vec::new();
+        if let Some(table) = &self.tables.memberships
+            && !selection.segments.is_empty()
+        {
+            conditions.push((Condition::Member(selection.clone()), table));
         }
-        let roles: Vec<Wanted> = kind.roles().iter().map(|role| Wanted::Role(*role)).collect();
-        Ok(nothing(&Wanted::schema(&roles), self.partitions))
+        if let Some(after) = selection.ingested_after
+            && !selection.empty_profiles
+        {
+            conditions.push((Condition::IngestedAfter(after), &self.tables.fragments));
+        }
+        let mut scans = Vec::with_capacity(conditions.len());
+        for (condition, table) in conditions {
+            let filtered = [NAMESPACE, IDENTITY, DATASET, VALID_UNTIL];
+            let columns: HashSet<&str> = condition
+                .columns()
+                .iter()
+                .chain(&filtered)
+                .map(|role| role.name)
+                .collect();
+            let roles = table.kind.roles().iter().filter(|role| columns.contains(role.name));
+            let wanted: Vec<Wanted> = roles.map(|role| Wanted::Role(*role)).collect();
+            let filter = filters.of_kind(table.kind);
+            scans.push((condition, self.scan(table, &wanted, filter, None, session).await?));
+        }
+        Ok(scans)
     }
+
+    async fn scan(
+        &self,
+        table: &StoreTable,
+        wanted: &[Wanted],
+        filter: RowFilter,
+        progress: Option<Arc<Progress>>,
+        session: &Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let scan = StoreScan::new(table, wanted, filter, progress.unwrap_or_default())?
+            .with_batch_rows(batch_rows(wanted.len(), self.core_bytes));
+        scan.scan(&session.context.state(), None, &[], None)
+            .await
+            .map_err(engine_error)
+    }
+}
+
+fn wanted(kind: Kind, leaves: Vec<(Vec<String>, DataType)>) -> Vec<Wanted> {
+    let roles = kind.roles().iter().map(|role: &Role| Wanted::Role(*role));
+    let leaves = leaves
+        .into_iter()
+        .map(|(path, data_type)| Wanted::Leaf(path, data_type));
+    roles.chain(leaves).collect()
 }

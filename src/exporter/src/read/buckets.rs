@@ -38,6 +38,11 @@ const VALUE_BYTES: usize = 24;
 /// A batch may take this part of what a core has.
 const BATCH_PART: usize = 16;
 
+/// Rows of a batch of so many columns, where a core has so many bytes.
+pub(crate) fn batch_rows(columns: usize, core_bytes: usize) -> usize {
+    (core_bytes / BATCH_PART / (columns.max(4) * VALUE_BYTES)).clamp(LEAST_BATCH_ROWS, BATCH_ROWS)
+}
+
 /// Which buckets are read, and how much memory there is for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Buckets {
@@ -85,11 +90,10 @@ impl BucketScanExec {
         if let Some(progress) = &progress {
             progress.rows_expected(rows);
         }
-        let row_bytes = wanted.len().max(4) * VALUE_BYTES;
         Ok(Self {
             readers: Arc::new(readers),
             rows,
-            batch_rows: (buckets.core_bytes / BATCH_PART / row_bytes).clamp(LEAST_BATCH_ROWS, BATCH_ROWS),
+            batch_rows: batch_rows(wanted.len(), buckets.core_bytes),
             properties: Arc::new(PlanProperties::new(
                 EquivalenceProperties::new(schema.clone()),
                 Partitioning::UnknownPartitioning(buckets.numbers.len()),

@@ -108,7 +108,8 @@ impl Condition {
         }
     }
 
-    fn rows(&self, batch: &RecordBatch) -> Result<BooleanArray, ArrowError> {
+    /// Which rows fulfil it.
+    pub fn rows(&self, batch: &RecordBatch) -> Result<BooleanArray, ArrowError> {
         match self {
             Self::Member(selection) => members(selection, batch),
             Self::IngestedAfter(time) => {

@@ -17,7 +17,7 @@ pub(crate) mod roles;
 mod scan;
 mod table;
 
-pub(crate) use buckets::{BucketScanExec, Buckets, by_key};
+pub(crate) use buckets::{BucketScanExec, Buckets, batch_rows, by_key};
 pub(crate) use candidates::{Candidates, Condition};
 pub(crate) use convert::convert;
 pub(crate) use filter::RowFilter;

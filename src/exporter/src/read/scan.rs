@@ -41,6 +41,7 @@ pub(crate) struct StoreScan {
     schema: SchemaRef,
     filter: Arc<Filter>,
     rows: usize,
+    batch_rows: Option<usize>,
     /// Taken by the first scan: a table that several joins read is still one table's worth of progress.
     progress: Mutex<Option<Arc<Progress>>>,
 }
@@ -57,8 +58,17 @@ impl StoreScan {
             schema,
             filter: Arc::new(filter),
             rows: table.rows(),
+            batch_rows: None,
             progress: Mutex::new(Some(progress)),
         })
+    }
+}
+
+impl StoreScan {
+    /// The same with batches of at most so many rows, whatever the engine's are.
+    pub fn with_batch_rows(mut self, rows: usize) -> Self {
+        self.batch_rows = Some(rows);
+        self
     }
 }
 
@@ -96,13 +106,14 @@ impl TableProvider for StoreScan {
         if let Some(progress) = &progress {
             progress.rows_expected(self.rows);
         }
-        let scan = StoreScanExec::new(
+        let mut scan = StoreScanExec::new(
             self.parts.clone(),
             partitions,
             self.schema.clone(),
             self.filter.clone(),
             progress,
         );
+        scan.batch_rows = self.batch_rows;
         Ok(Arc::new(scan.project(projection)?))
     }
 }

@@ -91,6 +91,20 @@ impl Stitcher {
         Ok(Some(keyed))
     }
 
+    /// The same with the cluster of each identity as the table has it.
+    pub fn graph_with_profiles(&self) -> Result<Option<DataFrame>> {
+        let Some(graph) = self.graph.clone() else {
+            return Ok(None);
+        };
+        let keyed = graph.select(vec![
+            concat(vec![lit("g"), ident(GRAPH_PROFILE)]).alias(KEY),
+            ident(GRAPH_NAMESPACE).alias(NAMESPACE.name),
+            ident(GRAPH_IDENTITY).alias(IDENTITY.name),
+            ident(GRAPH_PROFILE).alias(PROFILE.name),
+        ])?;
+        Ok(Some(keyed))
+    }
+
     /// The rows of a table, keyed: the key first, then the table's columns.
     pub fn key(&self, scan: StoreScan) -> Result<DataFrame> {
         let rows = self.context.read_table(Arc::new(scan))?;

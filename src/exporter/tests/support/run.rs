@@ -7,8 +7,9 @@ use std::{
 };
 
 use datafusion::arrow::datatypes::SchemaRef;
-use exportjob_exporter::{Error, Limits, Progress, Session, open};
-use exportjob_plan::{ExportPlan, TablePlan};
+use exportjob_api::TableFormat;
+use exportjob_exporter::{Error, Limits, Progress, Rebucket, Session, Shard, open_shard};
+use exportjob_plan::{BucketingPlan, ExportPlan, TablePlan};
 use futures::TryStreamExt as _;
 use serde_json::Value;
 
@@ -60,6 +61,44 @@ impl Store {
     }
 }
 
+fn session(folder: &Path) -> Result<Session, Error> {
+    Session::new(&Limits {
+        memory_bytes: 512 << 20,
+        cores: 2,
+        spill_path: folder.join("spill"),
+    })
+}
+
+/// Writes the store of `plan` anew below `folder`, and makes the new tables those of the plan.
+pub async fn rebucket(plan: &mut ExportPlan, folder: &Path, bucketing: &BucketingPlan) -> Result<(), Error> {
+    let rebucket = Rebucket {
+        buckets: bucketing.count,
+        folder: folder.to_owned(),
+    };
+    let session = session(folder)?;
+    rebucket
+        .run(&plan.store, &session, &Arc::new(Progress::default()))
+        .await?;
+    let table = |kind: &str| TablePlan {
+        location: url(&folder.join(kind)),
+        bucketing: Some(bucketing.clone()),
+        ..super::plan::table(TableFormat::Parquet)
+    };
+    let tables = [
+        (&mut plan.store.fragments, "fragments"),
+        (&mut plan.store.events, "events"),
+        (&mut plan.store.identities, "identities"),
+        (&mut plan.store.memberships, "memberships"),
+    ];
+    for (tables, kind) in tables {
+        if !tables.is_empty() {
+            std::fs::create_dir_all(folder.join(kind)).unwrap();
+            *tables = vec![table(kind)];
+        }
+    }
+    Ok(())
+}
+
 /// What the exporter makes of a plan.
 #[derive(Debug)]
 pub struct Answer {
@@ -71,13 +110,13 @@ pub struct Answer {
 
 /// Runs the reading half of the exporter to its end. `folder` takes its spill files.
 pub async fn export(plan: &ExportPlan, folder: &Path) -> Result<Answer, Error> {
-    let limits = Limits {
-        memory_bytes: 512 << 20,
-        cores: 2,
-        spill_path: folder.join("spill"),
-    };
-    let session = Session::new(&limits)?;
-    let profiles = open(plan, &session, Arc::new(Progress::default())).await?;
+    export_shard(plan, folder, Shard::ALL).await
+}
+
+/// The same for the profiles of a shard.
+pub async fn export_shard(plan: &ExportPlan, folder: &Path, shard: Shard) -> Result<Answer, Error> {
+    let session = session(folder)?;
+    let profiles = open_shard(plan, &session, Arc::new(Progress::default()), shard).await?;
     let mut answer = Answer {
         schema: profiles.schema,
         exported: Vec::new(),

@@ -47,6 +47,25 @@ fn an_export_is_what_the_specification_says_row_by_row() {
 }
 
 #[test]
+fn a_graph_that_does_not_fit_into_memory_changes_nothing() {
+    run_cases(Ties::None, |runtime, case, _| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut plan = case.plan.clone();
+        case.store.write(folder.path(), &mut plan);
+        let answer = runtime.block_on(run::export_with_little_memory(&plan, folder.path()));
+        let answer = answer.map_err(|error| format!("the exporter failed: {} {error}", error.code()))?;
+        let expected = reference::export(&case.plan, &case.store.data())
+            .map_err(|path| format!("the generator made an unknown path: {path}"))?;
+        same(
+            &run::lines(&expected),
+            &run::lines(&answer.exported),
+            "the reference",
+            "the exporter",
+        )
+    });
+}
+
+#[test]
 fn an_export_does_not_depend_on_the_order_of_rows_and_files() {
     run_cases(Ties::Some, survives_a_shuffle);
 }

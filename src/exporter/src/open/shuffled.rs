@@ -60,7 +60,10 @@ impl<'a> Shuffled<'a> {
         let graph = match &self.tables.identities {
             Some(table) if is_graph => {
                 let wanted: Vec<Wanted> = table.kind.roles().iter().map(|role| Wanted::Role(*role)).collect();
-                Some(self.scan(table, &wanted, RowFilter::default(), None, session).await?)
+                {
+                    let scan = self.scan(table, &wanted, RowFilter::default(), None, session).await?;
+                    Some((scan, table.rows()))
+                }
             }
             _ => None,
         };

@@ -15,11 +15,10 @@ pub(super) struct Graph {
     shift: u32,
 }
 
-/// Bytes that a graph of so many rows takes while it is built.
+/// Bytes that a graph of so many rows takes: its entries and its index.
 pub(super) fn graph_bytes(rows: usize) -> usize {
-    // The entries, as much again while lists are joined, the index.
-    rows.saturating_mul(2 * size_of::<(u128, u128)>())
-        .saturating_add(32 << 20)
+    rows.saturating_mul(size_of::<(u128, u128)>())
+        .saturating_add(size_of::<u32>() << INDEX_BITS)
 }
 
 impl Graph {
@@ -35,7 +34,6 @@ impl Graph {
             .collect();
         torn.dedup();
         entries.dedup_by_key(|(identity, _)| *identity);
-        entries.shrink_to_fit();
         let bits = (usize::BITS - entries.len().leading_zeros()).clamp(1, INDEX_BITS);
         let shift = u128::BITS - bits;
         let mut index = vec![0_u32; (1 << bits) + 1];

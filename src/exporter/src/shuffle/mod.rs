@@ -56,8 +56,8 @@ pub(crate) struct Source {
 
 /// What is shuffled.
 pub(crate) struct Sources {
-    /// The graph; `None`: each identity is a profile.
-    pub graph: Option<Arc<dyn ExecutionPlan>>,
+    /// The graph with the number of its rows; `None`: each identity is a profile.
+    pub graph: Option<(Arc<dyn ExecutionPlan>, usize)>,
     /// Conditions that a profile of the audience fulfils, each with a scan of the columns that tell.
     pub conditions: Vec<(Condition, Arc<dyn ExecutionPlan>)>,
     /// The tables.
@@ -104,12 +104,15 @@ impl Shuffle {
 
     async fn run(&self, context: &Arc<TaskContext>) -> Result<Vec<Arc<Spilled>>> {
         let started = std::time::Instant::now();
+        let held = MemoryConsumer::new("identity graph").register(context.memory_pool());
         let keying = match &self.sources.graph {
-            Some(graph) => Keying::by_graph(graph, context).await?,
+            Some((graph, rows)) => {
+                held.try_grow(graph::graph_bytes(*rows))?;
+                Keying::by_graph(graph, *rows, context).await?
+            }
             None => Keying::alone(),
         };
-        let held = MemoryConsumer::new("identity graph").register(context.memory_pool());
-        held.try_grow(keying.bytes())?;
+        held.try_resize(keying.bytes())?;
         let keying = Arc::new(keying);
         let mut candidates: Candidates = None;
         for (condition, scan) in &self.sources.conditions {

@@ -8,7 +8,7 @@ use std::{
 
 use datafusion::arrow::datatypes::SchemaRef;
 use exportjob_api::TableFormat;
-use exportjob_exporter::{Error, Limits, Progress, Rebucket, Session, Shard, open_shard};
+use exportjob_exporter::{Error, Limits, Profiles, Progress, Rebucket, Session, Shard, open, open_shard};
 use exportjob_plan::{BucketingPlan, ExportPlan, TablePlan};
 use futures::TryStreamExt as _;
 use serde_json::Value;
@@ -61,9 +61,9 @@ impl Store {
     }
 }
 
-fn session(folder: &Path) -> Result<Session, Error> {
+fn session(folder: &Path, memory_bytes: usize) -> Result<Session, Error> {
     Session::new(&Limits {
-        memory_bytes: 512 << 20,
+        memory_bytes,
         cores: 2,
         spill_path: folder.join("spill"),
     })
@@ -75,7 +75,7 @@ pub async fn rebucket(plan: &mut ExportPlan, folder: &Path, bucketing: &Bucketin
         buckets: bucketing.count,
         folder: folder.to_owned(),
     };
-    let session = session(folder)?;
+    let session = session(folder, 512 << 20)?;
     rebucket
         .run(&plan.store, &session, &Arc::new(Progress::default()))
         .await?;
@@ -113,10 +113,23 @@ pub async fn export(plan: &ExportPlan, folder: &Path) -> Result<Answer, Error> {
     export_shard(plan, folder, Shard::ALL).await
 }
 
+/// The same with so little memory that not even a small identity graph is held in it.
+pub async fn export_with_little_memory(plan: &ExportPlan, folder: &Path) -> Result<Answer, Error> {
+    let session = session(folder, 96 << 20)?;
+    read(plan, open(plan, &session, Arc::new(Progress::default())).await?).await
+}
+
 /// The same for the profiles of a shard.
 pub async fn export_shard(plan: &ExportPlan, folder: &Path, shard: Shard) -> Result<Answer, Error> {
-    let session = session(folder)?;
-    let profiles = open_shard(plan, &session, Arc::new(Progress::default()), shard).await?;
+    let session = session(folder, 512 << 20)?;
+    read(
+        plan,
+        open_shard(plan, &session, Arc::new(Progress::default()), shard).await?,
+    )
+    .await
+}
+
+async fn read(plan: &ExportPlan, profiles: Profiles) -> Result<Answer, Error> {
     let mut answer = Answer {
         schema: profiles.schema,
         exported: Vec::new(),

@@ -5,6 +5,7 @@
 mod abort;
 mod commit;
 mod error;
+mod evaluate;
 mod fields;
 mod limits;
 mod logging;

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use datafusion::{
-    arrow::datatypes::{DataType, Schema},
+    arrow::datatypes::{DataType, Fields, Schema},
     dataframe::DataFrame,
     physical_plan::ExecutionPlan,
 };
@@ -11,6 +11,7 @@ use exportjob_plan::{AttributeRule, ExportPlan, IdentityGraphKind};
 
 use crate::{
     Profiles, Progress, Result, Session,
+    evaluate::{Definitions, Evaluation, Hidden},
     merge::{EventWindow, FragmentRules, MergeInputs, ProfileMergeExec, Rules, SEGMENT_MEMBERSHIP, Shape},
     project::{
         columns::{Tables, asks_for, shape},
@@ -36,19 +37,26 @@ use crate::{
 /// A code for each thing that can be wrong: `UNKNOWN_FIELD`, `MISSING_COLUMN`, `COLUMN_TYPE`, `INVALID_STORE`,
 /// `STORE_UNREADABLE`, `CORRUPT_FILE`.
 pub async fn open(plan: &ExportPlan, session: &Session, progress: Arc<Progress>) -> Result<Profiles> {
-    let tables = open_tables(plan, session).await?;
+    let definitions = Definitions::read(plan)?;
+    let asks_for_events = definitions.as_ref().map(Definitions::ask_for_events).transpose()?;
+    let tables = open_tables(plan, session, asks_for_events.unwrap_or_default()).await?;
     let shape = shape(plan, &tables)?;
+    let (evaluation, hidden) = definitions
+        .map(|definitions| definitions.compile(plan, &tables, &shape))
+        .transpose()?
+        .unzip();
     let schema = Arc::new(Schema::new(shape.written.clone()));
     let partitions = session.context.copied_config().target_partitions();
     let gathering = Gathering {
         plan,
         tables: &tables,
         shape: &shape,
+        hidden: hidden.unwrap_or_default(),
         partitions,
         progress: &progress,
     };
     let inputs = gathering.inputs(session).await?;
-    let rules = rules(plan);
+    let rules = rules(plan, evaluation);
     let merge: Arc<dyn ExecutionPlan> = Arc::new(ProfileMergeExec::new(inputs, shape, rules));
     let delivery = Delivery {
         schema: schema.clone(),
@@ -63,7 +71,7 @@ pub async fn open(plan: &ExportPlan, session: &Session, progress: Arc<Progress>)
 ///
 /// Without empty profiles the fragments alone decide who is exported: an identity that only another table knows is then
 /// either in the graph or a profile of its own that is not exported.
-async fn open_tables(plan: &ExportPlan, session: &Session) -> Result<Tables> {
+async fn open_tables(plan: &ExportPlan, session: &Session, asks_for_events: bool) -> Result<Tables> {
     let empty = plan.selection.empty_profiles;
     let is_graph = plan.merge_policy.identity_graph == IdentityGraphKind::Pdg;
     let with_memberships = empty || !plan.selection.segments.is_empty() || asks_for(&plan.fields, SEGMENT_MEMBERSHIP);
@@ -77,13 +85,18 @@ async fn open_tables(plan: &ExportPlan, session: &Session) -> Result<Tables> {
     };
     Ok(Tables {
         fragments: StoreTable::open(Kind::Fragments, &store.fragments, session).await?,
-        events: open(Kind::Events, &store.events, empty || plan.events.is_some()).await?,
+        events: open(
+            Kind::Events,
+            &store.events,
+            empty || asks_for_events || plan.events.is_some(),
+        )
+        .await?,
         identities: open(Kind::Identities, &store.identities, empty || is_graph).await?,
         memberships: open(Kind::Memberships, &store.memberships, with_memberships).await?,
     })
 }
 
-fn rules(plan: &ExportPlan) -> Rules {
+fn rules(plan: &ExportPlan, evaluation: Option<Evaluation>) -> Rules {
     let events = plan.events.as_ref();
     Rules {
         fragments: FragmentRules::new(&plan.merge_policy.attributes, &plan.store.upsert_datasets),
@@ -92,6 +105,7 @@ fn rules(plan: &ExportPlan) -> Rules {
             before: events.and_then(|events| events.ingested_before),
         },
         audience: Audience::new(&plan.selection, &plan.batches),
+        evaluation: evaluation.map(Arc::new),
     }
 }
 
@@ -100,6 +114,7 @@ struct Gathering<'a> {
     plan: &'a ExportPlan,
     tables: &'a Tables,
     shape: &'a Shape,
+    hidden: Hidden,
     partitions: usize,
     progress: &'a Arc<Progress>,
 }
@@ -142,7 +157,7 @@ impl Gathering<'_> {
             datasets,
             ..RowFilter::default()
         };
-        let scan = self.scan(&self.tables.fragments, &leaves(&self.shape.attributes), filter)?;
+        let scan = self.scan(&self.tables.fragments, &with(&self.shape.attributes, &self.hidden.attributes), filter)?;
         let keyed = stitcher.key(scan).map_err(engine_error)?;
         stitcher.narrow(keyed).map_err(engine_error)
     }
@@ -157,12 +172,13 @@ impl Gathering<'_> {
             datasets,
             ..RowFilter::default()
         };
-        let scan = self.scan(table, &leaves(&self.shape.events), filter)?;
+        let scan = self.scan(table, &with(&self.shape.events, &self.hidden.events), filter)?;
         let keyed = stitcher.key(scan).map_err(engine_error)?;
         stitcher.narrow(keyed).map(Some).map_err(engine_error)
     }
 
-    /// With segments in the plan, the stitcher narrows the other tables to their members from then on.
+    /// With segments in the plan, the stitcher narrows the other tables to their members from then on; unless it is not known
+    /// yet who these are.
     fn memberships(&self, stitcher: &mut Stitcher) -> Result<Option<DataFrame>> {
         let Some(table) = &self.tables.memberships else {
             return Ok(None);
@@ -174,7 +190,7 @@ impl Gathering<'_> {
         let scan = self.scan(table, &leaves(&self.shape.membership), filter)?;
         let keyed = stitcher.key(scan).map_err(engine_error)?;
         let segments = &self.plan.selection.segments;
-        if !segments.is_empty() {
+        if !segments.is_empty() && self.plan.evaluation.is_none() {
             let ids: Vec<&str> = segments.iter().map(|segment| segment.id.as_str()).collect();
             stitcher.narrow_to(&keyed, &ids).map_err(engine_error)?;
         }
@@ -202,6 +218,11 @@ impl Gathering<'_> {
         let roles: Vec<Wanted> = kind.roles().iter().map(|role| Wanted::Role(*role)).collect();
         Ok(nothing(&Wanted::schema(&roles), self.partitions))
     }
+}
+
+/// The leaves of the fields that are written, then those that are only looked at.
+fn with(written: &Fields, hidden: &[(Vec<String>, DataType)]) -> Vec<(Vec<String>, DataType)> {
+    leaves(written).into_iter().chain(hidden.iter().cloned()).collect()
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use exportjob_api::{DatasetFormat, MembershipStates, SegmentStatus, TableFormat}
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{BatchId, FieldSelection};
+use crate::{BatchId, EvaluationPlan, FieldSelection};
 
 /// Version of the serialised form. An exporter refuses a plan of another version.
-pub const PLAN_VERSION: u32 = 1;
+pub const PLAN_VERSION: u32 = 2;
 
 /// Everything that an export needs to know. Times are microseconds since 1970-01-01T00:00:00Z unless a name says
 /// otherwise.
@@ -28,6 +28,8 @@ pub struct ExportPlan {
     pub merge_policy: MergePolicyPlan,
     /// Which profiles are taken.
     pub selection: Selection,
+    /// Which memberships are computed; `None`: all are as stored.
+    pub evaluation: Option<EvaluationPlan>,
     /// Which profile fields are written.
     pub fields: FieldSelection,
     /// Which events are written; `None`: no events.

@@ -60,9 +60,13 @@ pub(super) fn by_time(window: &[Events], rows: &mut [Row]) -> Result<(), ArrowEr
     })
 }
 
-/// By ingest time, dataset and identity ascending, then by values.
+/// By ingest time, dataset and identity ascending, then by the time of the event and by values.
 fn earlier(window: &[Events], a: Row, b: Row) -> Result<Ordering, ArrowError> {
-    let ordering = source(window, a).cmp(&source(window, b));
+    let time = |row: Row| time_at(&window[row.0].times, row.1);
+    // The time is not among the values unless it is written.
+    let ordering = source(window, a)
+        .cmp(&source(window, b))
+        .then_with(|| time(a).cmp(&time(b)));
     if ordering != Ordering::Equal {
         return Ok(ordering);
     }

@@ -27,7 +27,7 @@ mod write;
 pub use abort::abort;
 pub use error::{Error, Result};
 pub use limits::Limits;
-pub use open::open;
+pub use open::{open, schema_of};
 pub use profiles::{ProfileBatch, ProfileStream, Profiles};
 pub use progress::Progress;
 pub use run::{Export, run};

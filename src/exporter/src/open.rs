@@ -7,14 +7,14 @@ use datafusion::{
     dataframe::DataFrame,
     physical_plan::ExecutionPlan,
 };
-use exportjob_plan::{AttributeRule, ExportPlan, IdentityGraphKind};
+use exportjob_plan::{AttributeRule, ExportPlan, IdentityGraphKind, StorePlan};
 
 use crate::{
     Profiles, Progress, Result, Session,
-    evaluate::{Definitions, Evaluation, Hidden},
+    evaluate::{Definitions, Evaluation, Hidden, schema},
     merge::{EventWindow, FragmentRules, MergeInputs, ProfileMergeExec, Rules, SEGMENT_MEMBERSHIP, Shape},
     project::{
-        columns::{Tables, asks_for, shape},
+        columns::{Tables, asks_for, event_columns, shape},
         deliver::{Delivery, parts},
         leaves,
     },
@@ -65,6 +65,16 @@ pub async fn open(plan: &ExportPlan, session: &Session, progress: Arc<Progress>)
     };
     let parts = parts(&merge, &session.context.task_ctx(), &delivery);
     Ok(Profiles { schema, parts })
+}
+
+/// What expressions of segments can ask for in a store. No row is read.
+///
+/// # Errors
+/// The tables cannot be opened, as for [`open`].
+pub async fn schema_of(store: &StorePlan, session: &Session) -> Result<exportjob_pql::Schema> {
+    let fragments = StoreTable::open(Kind::Fragments, &store.fragments, session).await?;
+    let events = StoreTable::open(Kind::Events, &store.events, session).await?;
+    Ok(schema(&fragments.fields(), &event_columns(Some(&events))))
 }
 
 /// Opens the tables that the export needs.
@@ -157,7 +167,11 @@ impl Gathering<'_> {
             datasets,
             ..RowFilter::default()
         };
-        let scan = self.scan(&self.tables.fragments, &with(&self.shape.attributes, &self.hidden.attributes), filter)?;
+        let scan = self.scan(
+            &self.tables.fragments,
+            &with(&self.shape.attributes, &self.hidden.attributes),
+            filter,
+        )?;
         let keyed = stitcher.key(scan).map_err(engine_error)?;
         stitcher.narrow(keyed).map_err(engine_error)
     }

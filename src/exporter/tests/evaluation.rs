@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use reference::model::Type;
 use support::{
     plan::{STARTED_AT, batch_per_segment, events, segment},
-    scene::{Scene, fragments},
+    scene::{Scene, fragments, records},
 };
 
 const ALL: [SegmentStatus; 3] = [SegmentStatus::Realized, SegmentStatus::Existing, SegmentStatus::Exited];
@@ -54,7 +54,11 @@ fn evaluating(scene: Scene, definitions: &[(&str, &str)]) -> Scene {
 /// One profile, `x:1`, with the text `tier` and these memberships.
 fn member(tier: &str, memberships: &[Value]) -> Scene {
     let row = json!({"of": "x:1", "dataset": "crm", "time": 1, "ingested": 1, "tier": tier});
-    let extras = [("validUntil", Type::Time), ("version", Type::Text), ("payload", Type::Text)];
+    let extras = [
+        ("validUntil", Type::Time),
+        ("version", Type::Text),
+        ("payload", Type::Text),
+    ];
     fragments(&[("tier", Type::Text)], &[row])
         .memberships(&extras, memberships)
         .fields("segmentMembership")
@@ -135,7 +139,10 @@ fn who_does_not_match_and_was_no_member_has_no_entry_and_who_exited_is_unchanged
 fn a_membership_that_has_ended_is_none() {
     let mut ended = stored("realized");
     ended["until"] = json!(STARTED_AT - 1);
-    becomes(member("gold", std::slice::from_ref(&ended)), &[begun("ups", "realized")]);
+    becomes(
+        member("gold", std::slice::from_ref(&ended)),
+        &[begun("ups", "realized")],
+    );
     becomes(member("tin", &[ended]), &[]);
 }
 
@@ -143,8 +150,13 @@ fn a_membership_that_has_ended_is_none() {
 fn only_listed_segments_are_written_anew() {
     let other = json!({"of": "x:1", "ns": "ups", "segment": "r", "status": "realized", "at": 3});
     let scene = member("gold", &[stored("exited"), other]);
-    let definitions = [("s", "inSegment(\"q\") and not inSegment(\"r\")"), ("r", "tier = \"tin\""), ("q", "tier.isNotNull()")];
-    let r = json!({"status": "realized", "lastQualificationTime": 3, "validUntil": null, "version": null, "payload": null});
+    let definitions = [
+        ("s", "inSegment(\"q\") and not inSegment(\"r\")"),
+        ("r", "tier = \"tin\""),
+        ("q", "tier.isNotNull()"),
+    ];
+    let r =
+        json!({"status": "realized", "lastQualificationTime": 3, "validUntil": null, "version": null, "payload": null});
     let mut expected = begun("UPS", "realized");
     expected["ups"] = json!({"r": r});
     evaluating(scene, &definitions).exports(&json!([{"segmentMembership": expected}]));
@@ -177,14 +189,22 @@ fn the_qualification_window_is_about_the_new_time() {
         scene.answer().unwrap().exported.len()
     };
     assert_eq!(exported("gold", &[]), 1);
-    assert_eq!(exported("gold", &[stored("realized")]), 0, "qualified at its stored time");
+    assert_eq!(
+        exported("gold", &[stored("realized")]),
+        0,
+        "qualified at its stored time"
+    );
     assert_eq!(exported("tin", &[stored("realized")]), 1);
 }
 
 #[test]
 fn each_batch_takes_the_members_of_its_segment() {
-    let tiers = ["gold", "tin"].map(|tier| json!({"of": format!("x:{tier}"), "dataset": "crm", "time": 1, "ingested": 1, "tier": tier}));
-    let scene = evaluating(fragments(&[("tier", Type::Text)], &tiers).fields("tier"), &[GOLD, ("t", "not inSegment(\"s\")")]);
+    let tiers = ["gold", "tin"]
+        .map(|tier| json!({"of": format!("x:{tier}"), "dataset": "crm", "time": 1, "ingested": 1, "tier": tier}));
+    let scene = evaluating(
+        fragments(&[("tier", Type::Text)], &tiers).fields("tier"),
+        &[GOLD, ("t", "not inSegment(\"s\")")],
+    );
     let scene = scene.with(|plan| {
         plan.selection.segments.push(segment("ups", "t", &ALL));
         let evaluation = plan.evaluation.as_mut().unwrap();
@@ -193,7 +213,13 @@ fn each_batch_takes_the_members_of_its_segment() {
         plan.batches = batch_per_segment(&plan.selection);
     });
     scene.exports(&json!([{"tier": "gold"}, {"tier": "tin"}]));
-    let mut taken: Vec<_> = scene.answer().unwrap().exported.into_iter().map(|profile| (profile.row, profile.batches)).collect();
+    let mut taken: Vec<_> = scene
+        .answer()
+        .unwrap()
+        .exported
+        .into_iter()
+        .map(|profile| (profile.row, profile.batches))
+        .collect();
     taken.sort_by_key(|(row, _)| row.to_string());
     assert_eq!(taken[0], (json!({"tier": "gold"}), vec![true, false]));
     assert_eq!(taken[1], (json!({"tier": "tin"}), vec![false, true]));
@@ -207,7 +233,9 @@ fn a_profile_without_records_is_evaluated_if_it_is_exported() {
     );
     let scene = evaluating(scene.fields("identities.id"), &[("s", "xEvent[kind = \"view\"]")]);
     scene.exports(&json!([]));
-    scene.with(|plan| plan.selection.empty_profiles = true).exports(&json!([{"identities": [{"id": "2"}]}]));
+    scene
+        .with(|plan| plan.selection.empty_profiles = true)
+        .exports(&json!([{"identities": [{"id": "2"}]}]));
 }
 
 // What expressions see
@@ -232,13 +260,19 @@ fn sees(expression: &str, expected: bool, change: impl FnOnce(&mut exportjob_pla
         json!({"of": "web:1", "dataset": dataset, "ingested": 5, "_id": id, "timestamp": STARTED_AT - ago, "kind": kind,
             "items": [{"sku": kind, "price": "1.0"}]})
     };
-    let rows = [of("web", "a", 3 * DAY, "view"), of("web", "b", DAY, "buy"), of("pos", "c", 10 * DAY, "view")];
+    let rows = [
+        of("web", "a", 3 * DAY, "view"),
+        of("web", "b", DAY, "buy"),
+        of("pos", "c", 10 * DAY, "view"),
+    ];
     let scene = fragments(&columns, &records)
         .graph(&[("crm:1", "p"), ("web:1", "p")])
         .events(&[("kind", Type::Text), ("items", Type::list(item))], &rows)
         .with(change)
         .fields("tier");
-    let answer = evaluating(scene, &[("s", expression)]).answer().unwrap_or_else(|error| panic!("{error}"));
+    let answer = evaluating(scene, &[("s", expression)])
+        .answer()
+        .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(answer.exported.len() == 1, expected, "{expression}");
 }
 
@@ -251,7 +285,10 @@ fn expressions_see_the_profile_as_it_is_merged() {
         ("orders[sku = \"A\" and price > 1]", false),
         ("labels.get(\"k\") = 4 and labels.keys().includes(\"k\")", true),
         ("born occurs before date(2000, 3, 1) and born.getYear() = 2000", true),
-        ("identityMap.get(\"crm\").count() = 1 and identities[primary].namespace.code.includes(\"web\")", true),
+        (
+            "identityMap.get(\"crm\").count() = 1 and identities[primary].namespace.code.includes(\"web\")",
+            true,
+        ),
         ("home.isNotNull() and labels.get(\"none\").isNull()", true),
     ];
     for (expression, expected) in cases {
@@ -264,10 +301,22 @@ fn expressions_see_all_events_whatever_of_them_is_written() {
     let cases = [
         ("xEvent[kind = \"view\"].count() = 2", true),
         ("xEvent[timestamp occurs <= 4 days before now].count() = 2", true),
-        ("chain(xEvent, timestamp, [A: WHAT(kind = \"view\") WHEN(< 5 days before now), B: WHAT(kind = \"buy\")])", true),
-        ("chain(xEvent, timestamp, [A: WHAT(kind = \"buy\"), B: WHAT(kind = \"view\")])", false),
-        ("xEvent.head().kind = \"view\" and xEvent.head().timestamp occurs > 9 days before now", true),
-        ("exists E from xEvent, I from E.items where I.sku = \"buy\" and I.price = 1", true),
+        (
+            "chain(xEvent, timestamp, [A: WHAT(kind = \"view\") WHEN(< 5 days before now), B: WHAT(kind = \"buy\")])",
+            true,
+        ),
+        (
+            "chain(xEvent, timestamp, [A: WHAT(kind = \"buy\"), B: WHAT(kind = \"view\")])",
+            false,
+        ),
+        (
+            "xEvent.head().kind = \"view\" and xEvent.head().timestamp occurs > 9 days before now",
+            true,
+        ),
+        (
+            "exists E from xEvent, I from E.items where I.sku = \"buy\" and I.price = 1",
+            true,
+        ),
         ("xEvent[kind = ^.tier]", false),
     ];
     for (expression, expected) in cases {
@@ -295,17 +344,30 @@ fn the_jobs_policy_decides_what_expressions_see() {
 
 #[track_caller]
 fn refused(expression: &str, code: &str, words: &[&str]) {
-    let error = evaluating(member("gold", &[]), &[("loyal", expression)]).answer().unwrap_err();
+    let error = evaluating(member("gold", &[]), &[("loyal", expression)])
+        .answer()
+        .unwrap_err();
     assert_eq!((error.code(), error.exit_code()), (code, exit::USER_ERROR), "{error}");
-    for word in words.iter().chain(&["SegmentDefinition \"loyal\": spec.expression: line 1, column "]) {
+    for word in words
+        .iter()
+        .chain(&["SegmentDefinition \"loyal\": spec.expression: line 1, column "])
+    {
         assert!(error.to_string().contains(word), "{word:?} in {error}");
     }
 }
 
 #[test]
 fn an_unknown_path_is_named_with_the_nearest_one() {
-    refused("teir = \"gold\"", "PQL_UNKNOWN_FIELD", &["column 1: the profile has no field \"teir\" (did you mean tier?)"]);
-    refused("tier = \"x\" and xEvent[timestmp occurs today]", "PQL_UNKNOWN_FIELD", &["column 23", "timestamp"]);
+    refused(
+        "teir = \"gold\"",
+        "PQL_UNKNOWN_FIELD",
+        &["column 1: the profile has no field \"teir\" (did you mean tier?)"],
+    );
+    refused(
+        "tier = \"x\" and xEvent[timestmp occurs today]",
+        "PQL_UNKNOWN_FIELD",
+        &["column 23", "timestamp"],
+    );
 }
 
 #[test]
@@ -318,4 +380,51 @@ fn a_type_that_does_not_fit_the_column_is_refused() {
 #[test]
 fn a_definition_that_does_not_parse_is_refused_by_the_exporter_as_well() {
     refused("tier = ", "PQL_SYNTAX", &[]);
+}
+
+#[test]
+fn a_plan_that_nobody_can_have_made_is_refused_as_well() {
+    let plan = |definitions: &[(&str, &str)]| evaluating(member("gold", &[]), definitions);
+    for definitions in [
+        &[("a", "inSegment(\"a\")")][..],
+        &[("a", "inSegment(\"b\")"), ("b", "inSegment(\"a\")")],
+    ] {
+        let error = plan(definitions).answer().unwrap_err();
+        assert_eq!(
+            (error.code(), error.exit_code()),
+            ("PQL_CYCLE", exit::USER_ERROR),
+            "{error}"
+        );
+    }
+    let undefined = plan(&[("a", "true")]).with(|plan| plan.evaluation.as_mut().unwrap().definitions.clear());
+    let error = undefined.answer().unwrap_err();
+    assert_eq!(
+        (error.code(), error.exit_code()),
+        ("REFERENCE_NOT_FOUND", exit::USER_ERROR)
+    );
+    assert!(
+        error.to_string().contains("the segment \"a\" (namespace \"ups\")"),
+        "{error}"
+    );
+}
+
+#[test]
+fn columns_that_no_expression_looks_at_need_not_even_be_readable() {
+    let odd = |name: &str, kind: Type, value: Value| {
+        records(
+            &[("tier", Type::Text), ("odd", kind)],
+            &[
+                json!({"of": format!("x:{name}"), "dataset": "crm", "time": 1, "ingested": 1, "tier": name, "odd": value}),
+            ],
+        )
+    };
+    let mut scene = fragments(&[], &[]).fields("identities.id");
+    scene.store.fragments = vec![odd("gold", Type::Text, json!("x")), odd("tin", Type::Bool, json!(true))];
+    let exported = |text: &str| {
+        evaluating(scene.clone(), &[("s", text)])
+            .answer()
+            .map(|answer| answer.exported.len())
+    };
+    assert_eq!(exported("tier = \"gold\"").unwrap(), 1);
+    assert_eq!(exported("odd.isNotNull()").unwrap_err().code(), "COLUMN_TYPE");
 }

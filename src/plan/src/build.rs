@@ -9,9 +9,8 @@ use exportjob_api::{
 
 use crate::{
     BatchPlan, DestinationPlan, EventPlan, ExportPlan, FieldSelection, JobIdentity, Locate, PLAN_VERSION, PlanError,
-    Reference, SegmentSelection, Selection, StorePlan, TablePlan, UpsertDatasets, batch_id, evaluation::evaluation, fields::nearest,
-    micros,
-    policy::resolve_policy,
+    Reference, SegmentSelection, Selection, StorePlan, TablePlan, UpsertDatasets, batch_id, evaluation::evaluation,
+    fields::nearest, micros, policy::resolve_policy,
 };
 
 /// What a plan is made of. All resources are of the ExportJob's namespace.

@@ -101,7 +101,10 @@ impl fmt::Display for Reference {
                 write!(out, "merge policy {id:?} version {version} of ProfileStore {store:?}")
             }
             Self::SegmentDefinition { namespace, id } => {
-                write!(out, "SegmentDefinition {id:?} with the namespace {namespace:?}, which spec.evaluationInfo.segmentation asks for,")
+                write!(
+                    out,
+                    "SegmentDefinition {id:?} with the namespace {namespace:?}, which spec.evaluationInfo.segmentation asks for,"
+                )
             }
             Self::Schema { store, name } => {
                 write!(out, "schema {name:?} of ProfileStore {store:?}")

@@ -116,7 +116,10 @@ pub(crate) fn evaluation(
 }
 
 /// The ids in an order in which each comes after those that it asks for.
-fn in_order(found: &BTreeMap<String, DefinitionPlan>, parsed: &BTreeMap<String, Expr>) -> Result<Vec<String>, PlanError> {
+fn in_order(
+    found: &BTreeMap<String, DefinitionPlan>,
+    parsed: &BTreeMap<String, Expr>,
+) -> Result<Vec<String>, PlanError> {
     // A segment of another namespace is never asked for: inSegment("x") in x of such a one is the stored x of `ups`.
     let (own, others): (BTreeMap<_, _>, BTreeMap<_, _>) = parsed
         .iter()
@@ -127,7 +130,11 @@ fn in_order(found: &BTreeMap<String, DefinitionPlan>, parsed: &BTreeMap<String, 
         code: cycle.code(),
         message: cycle.to_string(),
     })?;
-    Ok(ordered.into_iter().map(str::to_owned).chain(others.into_keys()).collect())
+    Ok(ordered
+        .into_iter()
+        .map(str::to_owned)
+        .chain(others.into_keys())
+        .collect())
 }
 
 /// The expression, as far as it can be checked without knowing the store.

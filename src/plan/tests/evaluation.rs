@@ -70,7 +70,11 @@ fn refused(segments: &[&str], definitions: &[(&str, &str, &str)], code: &str, wo
 #[test]
 fn a_plan_has_all_definitions_that_are_asked_for_each_after_those_that_it_asks_for() {
     let definitions = [
-        ("a", "ups", r#"inSegment("c") and inSegment("stored") and inSegment("other")"#),
+        (
+            "a",
+            "ups",
+            r#"inSegment("c") and inSegment("stored") and inSegment("other")"#,
+        ),
         ("b", "ups", "x = 1"),
         ("c", "UPS", r#"not inSegment("d")"#),
         ("d", "ups", "x = 2"),
@@ -79,7 +83,11 @@ fn a_plan_has_all_definitions_that_are_asked_for_each_after_those_that_it_asks_f
     ];
     let evaluation = plan(&["a", "b"], &definitions).unwrap().evaluation.unwrap();
     assert_eq!(evaluation.evaluated_at, 1_000_000);
-    let order: Vec<_> = evaluation.definitions.iter().map(|d| (d.id.as_str(), d.listed)).collect();
+    let order: Vec<_> = evaluation
+        .definitions
+        .iter()
+        .map(|d| (d.id.as_str(), d.listed))
+        .collect();
     assert_eq!(order, [("b", true), ("d", false), ("c", false), ("a", true)]);
     assert_eq!(evaluation.asked_for("d"), Some(1));
     assert_eq!(
@@ -97,7 +105,12 @@ fn a_definition_without_expression_is_as_good_as_none() {
     assert_eq!(evaluation.asked_for("empty"), None);
     let error = plan_of(&["empty"], &definitions).unwrap_err();
     assert_eq!((error.code(), error.can_heal()), ("INVALID_STORE", true));
-    assert!(error.to_string().contains(r#"SegmentDefinition "empty": it has no spec.expression"#), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains(r#"SegmentDefinition "empty": it has no spec.expression"#),
+        "{error}"
+    );
 }
 
 #[test]
@@ -106,7 +119,10 @@ fn both_forms_of_an_expression_are_read() {
     let expression = |value: &str| json!({"expression": {"type": "PQL", "format": "pql/json", "value": value}});
     let evaluation = plan_of(&["a"], &[("a", expression(tree))]).unwrap().evaluation.unwrap();
     assert_eq!(evaluation.definitions[0].format, ExpressionFormat::Json);
-    assert_eq!(evaluation.definitions[0].parse().unwrap().1.to_string(), r#"city = "Oslo""#);
+    assert_eq!(
+        evaluation.definitions[0].parse().unwrap().1.to_string(),
+        r#"city = "Oslo""#
+    );
     // A form that is named is kept to.
     let error = plan_of(&["a"], &[("a", expression("x = 1"))]).unwrap_err();
     assert_eq!(error.code(), "PQL_SYNTAX");
@@ -117,7 +133,12 @@ fn a_listed_segment_without_a_definition_is_named() {
     let words = [r#"SegmentDefinition "loyl""#, r#"did you mean "loyal"?"#];
     refused(&["loyl"], &[("loyal", "ups", "x = 1")], "REFERENCE_NOT_FOUND", &words);
     let elsewhere = [r#"SegmentDefinition "loyal" with the namespace "ups""#];
-    refused(&["loyal"], &[("loyal", "crm", "x = 1")], "REFERENCE_NOT_FOUND", &elsewhere);
+    refused(
+        &["loyal"],
+        &[("loyal", "crm", "x = 1")],
+        "REFERENCE_NOT_FOUND",
+        &elsewhere,
+    );
 }
 
 #[test]
@@ -125,12 +146,27 @@ fn what_is_wrong_with_an_expression_is_said_with_its_segment_and_place() {
     let a = |text: &'static str| [("a", "ups", text)];
     let named = r#"SegmentDefinition "a": spec.expression: line "#;
     refused(&["a"], &a("x = 1 and"), "PQL_SYNTAX", &[named, "line 1, column "]);
-    refused(&["a"], &a("\n x.cuont() > 1"), "PQL_UNKNOWN_FUNCTION", &[named, "line 2, column 4", "count"]);
-    refused(&["a"], &a("1 + 1"), "PQL_TYPE", &[named, "a segment must be a condition"]);
+    refused(
+        &["a"],
+        &a("\n x.cuont() > 1"),
+        "PQL_UNKNOWN_FUNCTION",
+        &[named, "line 2, column 4", "count"],
+    );
+    refused(
+        &["a"],
+        &a("1 + 1"),
+        "PQL_TYPE",
+        &[named, "a segment must be a condition"],
+    );
     refused(&["a"], &a("$2.x = 1"), "PQL_UNKNOWN_FIELD", &[named, "$2"]);
     refused(&["a"], &a("@{x}.y = 1"), "PQL_UNSUPPORTED", &[named]);
     let deep: &'static str = format!("{}x = 1{}", "(not ".repeat(70), ")".repeat(70)).leak();
-    refused(&["a"], &a(deep), "PQL_LIMIT", &[r#"SegmentDefinition "a""#, "expression-depth"]);
+    refused(
+        &["a"],
+        &a(deep),
+        "PQL_LIMIT",
+        &[r#"SegmentDefinition "a""#, "expression-depth"],
+    );
     let asks = [("a", "ups", r#"inSegment("b")"#), ("b", "ups", "x =")];
     refused(&["a"], &asks, "PQL_SYNTAX", &[r#"SegmentDefinition "b""#]);
 }

@@ -306,7 +306,6 @@ fn a_schema_that_the_store_does_not_declare_is_refused() {
     assert!(world.plan().is_ok());
 }
 
-
 #[test]
 fn the_profile_filter_applies_to_events_unless_they_have_their_own() {
     let mut world = World::new();

@@ -222,7 +222,9 @@ impl Reader<'_> {
 
     fn window(&mut self, spec: &WindowSpec) {
         let anchors = match spec {
-            WindowSpec::Within { anchor, .. } | WindowSpec::Beside(_, anchor) | WindowSpec::On(anchor) => [Some(anchor), None],
+            WindowSpec::Within { anchor, .. } | WindowSpec::Beside(_, anchor) | WindowSpec::On(anchor) => {
+                [Some(anchor), None]
+            }
             WindowSpec::Between(from, to) => [Some(from), Some(to)],
         };
         for anchor in anchors.into_iter().flatten() {
@@ -381,10 +383,18 @@ mod tests {
             ("xEvent.count() > 3", "", ""),
             (r#"xEvent[kind = "view"]"#, "", "kind"),
             (r#"xEvent[kind = "view" and ^.home.city = "Oslo"]"#, "home.city", "kind"),
-            (r#"exists E from xEvent where E.kind = "view", I from E.items where I.sku = "A""#, "", "items.sku kind"),
+            (
+                r#"exists E from xEvent where E.kind = "view", I from E.items where I.sku = "A""#,
+                "",
+                "items.sku kind",
+            ),
             (r#"orders[sku = "A"].sum(price) > 2"#, "orders.price orders.sku", ""),
             ("orders.count() > 2", "orders.sku", ""),
-            ("orders.topN(price, 1).head().sku = \"A\"", "orders.price orders.sku", ""),
+            (
+                "orders.topN(price, 1).head().sku = \"A\"",
+                "orders.price orders.sku",
+                "",
+            ),
             (r#"shops.get("a").price > 1"#, "shops.price", ""),
             (r#"shops.keys().includes("a")"#, "shops.sku", ""),
             (r#"tags.includes("a")"#, "tags", ""),
@@ -396,8 +406,16 @@ mod tests {
             ),
             (r#"let H = home in H.city = "x""#, "home", ""),
             (r#"(P) => P.home.city = "x""#, "home.city", ""),
-            (r#"xEvent.groupBy(kind).map((K, G) => G.count()).values().max() > 2"#, "", "kind"),
-            ("if(home.city.isNull(), xEvent, xEvent[timestamp occurs today]).place.city = \"x\"", "home.city", "place.city timestamp"),
+            (
+                r#"xEvent.groupBy(kind).map((K, G) => G.count()).values().max() > 2"#,
+                "",
+                "kind",
+            ),
+            (
+                "if(home.city.isNull(), xEvent, xEvent[timestamp occurs today]).place.city = \"x\"",
+                "home.city",
+                "place.city timestamp",
+            ),
         ];
         for (text, profile, event) in cases {
             assert_eq!(read(text), (profile.to_owned(), event.to_owned()), "{text}");

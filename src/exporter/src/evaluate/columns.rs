@@ -4,10 +4,7 @@ use datafusion::arrow::datatypes::{DataType, FieldRef, Fields};
 use exportjob_pql::{Field, Schema, Type};
 
 use crate::{
-    fields::{
-        prune::prune,
-        types::map_parts,
-    },
+    fields::{prune::prune, types::map_parts},
     merge::{IDENTITIES, IDENTITY_MAP, SEGMENT_MEMBERSHIP, identities_type, identity_map_type},
     project::leaves,
 };
@@ -165,5 +162,55 @@ fn covers(data_type: &DataType, needed: &DataType) -> bool {
             _ => entries == needed,
         },
         (data_type, needed) => data_type == needed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fields::types::{TEXT, list_of, struct_of};
+
+    fn fields(fields: &[(&str, DataType)]) -> Fields {
+        match struct_of(fields.iter().cloned()) {
+            DataType::Struct(fields) => fields,
+            _ => Fields::empty(),
+        }
+    }
+
+    fn orders(of: &[&str]) -> DataType {
+        list_of(struct_of(of.iter().map(|name| (*name, TEXT))))
+    }
+
+    fn paths(paths: &[&str]) -> Vec<Vec<String>> {
+        paths
+            .iter()
+            .map(|path| path.split('.').map(str::to_owned).collect())
+            .collect()
+    }
+
+    #[test]
+    fn only_what_is_looked_at_is_read_and_nothing_twice() {
+        let home = struct_of([("city", TEXT), ("zip", TEXT)]);
+        let all = fields(&[("tier", TEXT), ("home", home), ("orders", orders(&["sku", "price"]))]);
+        let looked_at = paths(&["home.zip", "orders.sku", "tier"]);
+        let none = place(&all, &looked_at, &Fields::empty());
+        let hidden: Vec<String> = none.hidden.iter().map(|(path, _)| path.join(".")).collect();
+        assert_eq!(hidden, ["tier", "home.zip", "orders"]);
+        assert_eq!(none.hidden[2].1, orders(&["sku"]));
+        assert_eq!(none.fields[2].data_type(), &orders(&["sku"]));
+        // What is written has it all.
+        let whole = place(&all, &looked_at, &all);
+        assert!(whole.hidden.is_empty());
+        assert_eq!(
+            whole.fields[2].data_type(),
+            &orders(&["sku", "price"]),
+            "positions are those of what is read"
+        );
+        assert!(matches!(whole.columns[2], Column::Leaf(3)));
+        // What is written lacks a field of the items.
+        let written = fields(&[("orders", orders(&["price"]))]);
+        let more = place(&all, &looked_at, &written);
+        assert_eq!(more.hidden.len(), 3);
+        assert!(matches!(more.columns[2], Column::Leaf(3)));
     }
 }

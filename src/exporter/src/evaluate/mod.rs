@@ -10,16 +10,15 @@ mod definitions;
 mod node;
 mod transitions;
 
-
 use datafusion::arrow::array::Array;
 use exportjob_api::{DEFAULT_SEGMENT_NAMESPACE, MembershipStates};
 use exportjob_pql::{Memberships, Program, Row};
 
+use self::{columns::Columns, node::Node};
 pub(crate) use self::{
-    columns::Hidden,
+    columns::{Hidden, schema},
     definitions::Definitions,
 };
-use self::{columns::Columns, node::Node};
 use crate::select::{Membership, is_member};
 
 /// Place of a row: its batch in a window, its place in there.

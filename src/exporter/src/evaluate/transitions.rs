@@ -19,8 +19,12 @@ impl Evaluation {
             let was_member = known.is_some_and(|place| is_member(members[place].status));
             match (known, *matches, was_member) {
                 (Some(place), true, true) => members[place].enter(self.continuing()),
-                (Some(place), true, false) => self.begin(&mut members[place], &mut places[place], SegmentStatus::Realized),
-                (Some(place), false, true) => self.begin(&mut members[place], &mut places[place], SegmentStatus::Exited),
+                (Some(place), true, false) => {
+                    self.begin(&mut members[place], &mut places[place], SegmentStatus::Realized)
+                }
+                (Some(place), false, true) => {
+                    self.begin(&mut members[place], &mut places[place], SegmentStatus::Exited)
+                }
                 (None, true, _) => {
                     let (namespace, id) = (segment.namespace.as_str(), segment.id.as_str());
                     let place = members.partition_point(|member| (member.namespace, member.id) < (namespace, id));

@@ -109,7 +109,7 @@ fn written(plan: &ExportPlan, all: &Shape) -> Result<Fields> {
 /// What an event has in this export: what the list of event fields takes, of which `fields` may take less.
 fn event_fields(fields: &FieldSelection, plan: &EventPlan, tables: &Tables) -> Result<Fields> {
     const LIST: &str = "spec.additionalFields.eventList.fields";
-    let all = event_columns(tables);
+    let all = event_columns(tables.events.as_ref());
     let listed = select(&all, &plan.fields, LIST)?;
     let FieldSelection::Paths(paths) = fields else {
         return Ok(listed);
@@ -128,8 +128,8 @@ fn event_fields(fields: &FieldSelection, plan: &EventPlan, tables: &Tables) -> R
 }
 
 /// What events have in the store.
-pub(crate) fn event_columns(tables: &Tables) -> Fields {
-    let stored = tables.events.as_ref().map(StoreTable::fields).unwrap_or_default();
+pub(crate) fn event_columns(events: Option<&StoreTable>) -> Fields {
+    let stored = events.map(StoreTable::fields).unwrap_or_default();
     // Events of a store without any still have these.
     let own = [(roles::EVENT_ID.name, TEXT), (roles::EVENT_TIME.name, time())];
     let missing = own.into_iter().filter(|(name, _)| stored.find(name).is_none());

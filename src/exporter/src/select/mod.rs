@@ -156,7 +156,12 @@ mod tests {
         }
     }
 
-    fn member(namespace: &'static str, id: &'static str, stored: Option<&'static str>, qualified: i64) -> Membership<'static> {
+    fn member(
+        namespace: &'static str,
+        id: &'static str,
+        stored: Option<&'static str>,
+        qualified: i64,
+    ) -> Membership<'static> {
         Membership {
             namespace,
             id,

@@ -49,7 +49,10 @@ fn computed() -> [(String, Type); 3] {
     [
         ("identityMap".to_owned(), Type::map(Type::list(Type::of(&identity)))),
         ("identities".to_owned(), Type::list(Type::of(&listed))),
-        ("segmentMembership".to_owned(), Type::map(Type::map(Type::of(&membership)))),
+        (
+            "segmentMembership".to_owned(),
+            Type::map(Type::map(Type::of(&membership))),
+        ),
     ]
 }
 
@@ -76,7 +79,9 @@ pub fn evaluated(plan: &ExportPlan, columns: &Columns, mut profile: Profile) -> 
     for definition in existing {
         // "`existing` keeps the stored `lastQualificationTime`. With `membershipStates: two` […] a continuing member stays
         // `realized` with its stored time" (§4)
-        let stored = memberships.get_mut(&key(&definition.namespace, &definition.id)).unwrap();
+        let stored = memberships
+            .get_mut(&key(&definition.namespace, &definition.id))
+            .unwrap();
         stored.status = Ok(match plan.store.membership_states {
             MembershipStates::Three => SegmentStatus::Existing,
             MembershipStates::Two => SegmentStatus::Realized,
@@ -197,7 +202,11 @@ fn pql(kind: &Type) -> Pql {
 fn shown(value: &Value, kind: &Type) -> Value {
     match (kind, value) {
         (Type::Time, Value::Number(micros)) => {
-            json!(Timestamp::from_microsecond(micros.as_i64().unwrap()).unwrap().to_string())
+            json!(
+                Timestamp::from_microsecond(micros.as_i64().unwrap())
+                    .unwrap()
+                    .to_string()
+            )
         }
         (Type::Date, Value::Number(days)) => {
             let epoch = civil::date(1970, 1, 1);
@@ -209,7 +218,9 @@ fn shown(value: &Value, kind: &Type) -> Value {
             if number.is_finite() { json!(number) } else { Value::Null }
         }
         (Type::Struct(fields), Value::Object(values)) => {
-            let shown = fields.iter().filter_map(|(name, kind)| Some((name.clone(), shown(values.get(name)?, kind))));
+            let shown = fields
+                .iter()
+                .filter_map(|(name, kind)| Some((name.clone(), shown(values.get(name)?, kind))));
             Value::Object(shown.collect::<Map<_, _>>())
         }
         (Type::List(item), Value::Array(values)) => values.iter().map(|value| shown(value, item)).collect(),

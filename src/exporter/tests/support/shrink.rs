@@ -57,12 +57,24 @@ fn candidates(case: &Case) -> Vec<Case> {
     if case.plan.fields != FieldSelection::All {
         add(&|case| case.plan.fields = FieldSelection::All);
     }
-    let definitions = case.plan.evaluation.as_ref().map_or(0, |evaluation| evaluation.definitions.len());
+    let definitions = case
+        .plan
+        .evaluation
+        .as_ref()
+        .map_or(0, |evaluation| evaluation.definitions.len());
     for number in 0..definitions {
         for simple in ["true", "false"] {
             add(&|case| {
-                let definitions = case.plan.evaluation.iter_mut().flat_map(|evaluation| &mut evaluation.definitions);
-                for definition in definitions.skip(number).take(1).filter(|other| other.expression.len() > 5) {
+                let definitions = case
+                    .plan
+                    .evaluation
+                    .iter_mut()
+                    .flat_map(|evaluation| &mut evaluation.definitions);
+                for definition in definitions
+                    .skip(number)
+                    .take(1)
+                    .filter(|other| other.expression.len() > 5)
+                {
                     definition.expression = simple.to_owned();
                 }
             });

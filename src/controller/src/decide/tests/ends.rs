@@ -185,9 +185,7 @@ fn a_finished_job_is_left_alone_until_its_time_has_run_out_however_it_ended() {
         (kinds(&succeeded.decide()), pause(&succeeded.decide())),
         (Vec::new(), None)
     );
-    let failed = situation_of(&json!({"fields": "a..b"}))
-        .at(20)
-        .decided();
+    let failed = situation_of(&json!({"fields": "a..b"})).at(20).decided();
     for over in [succeeded, failed] {
         let over = over.execution("ttlSecondsAfterFinished", &json!(60));
         assert_eq!(pause(&over.clone().at(79).decide()), Some(1));
@@ -197,9 +195,7 @@ fn a_finished_job_is_left_alone_until_its_time_has_run_out_however_it_ended() {
 
 #[test]
 fn a_job_that_runs_for_a_failed_export_job_is_stopped() {
-    let failed = situation_of(&json!({"fields": "a..b"}))
-        .decided()
-        .with_job(|_| ());
+    let failed = situation_of(&json!({"fields": "a..b"})).decided().with_job(|_| ());
     assert_eq!(kinds(&failed.decide()), ["delete job"]);
 }
 

@@ -22,7 +22,9 @@ pub fn evaluate(rng: &mut StdRng, plan: &mut ExportPlan, columns: &Columns) {
         .map(|segment| (segment.namespace.clone(), segment.id.clone(), true))
         .collect();
     for id in ["s1", "s2", "helper"] {
-        let known = wanted.iter().any(|(namespace, other, _)| other == id && is_own(namespace));
+        let known = wanted
+            .iter()
+            .any(|(namespace, other, _)| other == id && is_own(namespace));
         if !known && chance(rng, 30) {
             wanted.push(("ups".to_owned(), id.to_owned(), false));
         }
@@ -115,9 +117,15 @@ impl Maker<'_> {
     fn events(&self, rng: &mut StdRng) -> String {
         let fields = &self.columns.events;
         let event = |rng: &mut StdRng, prefix: &str| field(rng, &Scope { fields, prefix });
-        let has_times = fields.iter().any(|(name, kind)| name == "timestamp" && *kind == Type::Time);
+        let has_times = fields
+            .iter()
+            .any(|(name, kind)| name == "timestamp" && *kind == Type::Time);
         match rng.random_range(0..if has_times { 11 } else { 8 }) {
-            0 => format!("xEvent.count() {} {}", pick(rng, &[">", "=", "<="]), rng.random_range(0..4)),
+            0 => format!(
+                "xEvent.count() {} {}",
+                pick(rng, &[">", "=", "<="]),
+                rng.random_range(0..4)
+            ),
             1 => format!("xEvent[{}]", event(rng, "")),
             2 => format!("xEvent[{}].count() >= {}", event(rng, ""), rng.random_range(0..3)),
             3 => format!("exists E from xEvent where {}", event(rng, "E.")),

@@ -11,6 +11,9 @@ use crate::{PlanError, Reference, SegmentSelection, fields::nearest};
 /// Most bytes of all expressions of a job together: a plan has to fit into a ConfigMap.
 pub(crate) const EXPRESSION_BYTES: usize = 512 * 1024;
 
+/// Most bytes of what is said about an expression: it stands in statuses and conditions.
+const MESSAGE_BYTES: usize = 1024;
+
 /// The segments that are computed instead of being read from the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -61,10 +64,19 @@ impl DefinitionPlan {
 
     /// An error of the expression, with the segment's name; `text` is what the error's place is of.
     pub fn refused(&self, error: &Diagnostic, text: &str) -> PlanError {
+        let mut message = error.render(text);
+        if message.len() > MESSAGE_BYTES {
+            // Without the line that it is in, which is long then.
+            message = error.line(text);
+        }
+        if message.len() > MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+            message.push('…');
+        }
         PlanError::Expression {
             segment: self.id.clone(),
             code: error.code(),
-            message: error.render(text),
+            message,
         }
     }
 

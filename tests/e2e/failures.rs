@@ -76,10 +76,20 @@ async fn a_table_that_is_not_there_fails_the_job_and_is_named() {
 }
 
 #[tokio::test]
-async fn evaluation_of_segments_is_refused_in_plain_words() {
+async fn a_segment_that_asks_for_what_the_store_does_not_have_is_named() {
     on_cluster("evaluation", async |space: &Space| {
         space.furnish(1).await;
-        assert_fails(space, code::UNSUPPORTED, &["evaluationInfo.segmentation"], |spec| {
+        let manifest = fs::read_to_string(data::example("segmentdefinitions.yaml")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("segments.yaml");
+        fs::write(&file, manifest.replace("priceTotal", "priceTotl")).unwrap();
+        space.apply_file(&file);
+        let parts = [
+            "SegmentDefinition \"spent-100-dollars\"",
+            "line 1, column 27",
+            "priceTotal",
+        ];
+        assert_fails(space, code::PQL_UNKNOWN_FIELD, &parts, |spec| {
             spec["filter"] = json!({"segments": [{"segmentId": "spent-100-dollars"}]});
             spec["evaluationInfo"] = json!({"segmentation": true});
         })

@@ -307,8 +307,8 @@ pub struct SchemaReference {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct EvaluationInfo {
-    /// Whether the listed segments are evaluated anew for this export instead of being read from the store. Default
-    /// false.
+    /// Whether the listed segments are evaluated anew for this export instead of being read from the store; each needs a
+    /// SegmentDefinition with an expression. Without listed segments it changes nothing. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segmentation: Option<bool>,
 }

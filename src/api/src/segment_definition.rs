@@ -39,8 +39,8 @@ pub struct SegmentDefinitionSpec {
     /// Merge policy that jobs over this segment use, unless they name one. Absent: the store's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merge_policy: Option<MergePolicyReference>,
-    /// Who is in the segment. It is carried; this version reads memberships from the store and refuses jobs that ask
-    /// for evaluation.
+    /// Who is in the segment: evaluated by jobs with `evaluationInfo.segmentation: true` and by segments that ask for this
+    /// one with `inSegment`. Other jobs take the memberships that are in the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<Expression>,
 }

@@ -28,6 +28,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PqlCommand {
     /// Say whether an expression is right, and what is wrong with it
+    #[command(after_help = "Exit code: 0 it is right; 1 the store cannot be read; 2 it is wrong, or other bad input.")]
     Check(CheckArguments),
     /// Say whether a profile matches an expression, and why
     #[command(after_help = "Exit code: 0 the profile matches; 1 it does not; 2 bad input.")]
@@ -39,8 +40,14 @@ pub(crate) struct CheckArguments {
     /// Expression, as pql/text or pql/json; `-` for standard input
     #[arg(value_name = "EXPR")]
     pub(crate) expression: String,
+    /// Manifest with a ProfileStore: fields are those that its tables have
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store: Option<PathBuf>,
+    /// Folder that stands for what a cluster mounts at a path, such as /store=./data. May be given several times
+    #[arg(long = "volume", value_name = "PATH=DIR", value_parser = volume, requires = "store")]
+    pub(crate) volumes: Vec<(PathBuf, PathBuf)>,
     /// Accept fields of any name and type
-    #[arg(long)]
+    #[arg(long, conflicts_with = "store")]
     pub(crate) any_type: bool,
 }
 

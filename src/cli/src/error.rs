@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use exportjob_api::ManifestError;
-use exportjob_plan::PlanError;
+use exportjob_plan::{PlanError, exit};
 use thiserror::Error as ThisError;
 
 /// Why no export was started, or why its end could not be told.
@@ -17,6 +17,8 @@ pub(crate) enum Error {
     Input(String),
     #[error("{0}")]
     Plan(#[from] PlanError),
+    #[error("{0}")]
+    Store(exportjob_exporter::Error),
     #[error("cannot start: {0}")]
     Start(std::io::Error),
     #[error("cannot print the result: {0}")]
@@ -27,7 +29,10 @@ impl Error {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Start(_) | Self::Print(_) => ExitCode::FAILURE,
-            Self::Read { .. } | Self::Manifest { .. } | Self::Input(_) | Self::Plan(_) => ExitCode::from(2),
+            Self::Store(error) if error.exit_code() == exit::RETRY => ExitCode::FAILURE,
+            Self::Read { .. } | Self::Manifest { .. } | Self::Input(_) | Self::Plan(_) | Self::Store(_) => {
+                ExitCode::from(2)
+            }
         }
     }
 }

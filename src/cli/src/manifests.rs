@@ -73,6 +73,36 @@ pub(crate) fn load(files: &[PathBuf], name: Option<&str>, volumes: &[(PathBuf, P
     Ok(resources)
 }
 
+/// The only ProfileStore of a file, and where its tables are.
+pub(crate) fn store(file: &Path, volumes: &[(PathBuf, PathBuf)]) -> Result<(ProfileStore, Locations), Error> {
+    let (source, folder, text) = read(file)?;
+    let manifests = parse_manifests(&text).map_err(|error| Error::Manifest {
+        path: source.clone(),
+        source: Box::new(error),
+    })?;
+    let stores = manifests.into_iter().filter_map(|manifest| match manifest {
+        Manifest::ProfileStore(store) => Some(*store),
+        _ => None,
+    });
+    let mut stores: Vec<ProfileStore> = stores.collect();
+    let (Some(store), true) = (stores.pop(), stores.is_empty()) else {
+        let found = if stores.is_empty() {
+            "no ProfileStore"
+        } else {
+            "several ProfileStores"
+        };
+        return Err(Error::Input(format!(
+            "{}: there is {found}: give a file that has one",
+            source.display()
+        )));
+    };
+    let locations = Locations {
+        folders: BTreeMap::from([(resource("ProfileStore", &store.name_any()), folder)]),
+        volumes: volumes.to_vec(),
+    };
+    Ok((store, locations))
+}
+
 impl Resources {
     fn add(&mut self, found: Found) {
         let (kind, name) = (found.kind(), found.name());

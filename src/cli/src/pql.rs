@@ -1,13 +1,21 @@
 //! `pql`: expressions of segments, checked and tried on a profile.
 
-use std::{fs, io::Read as _, path::Path, process::ExitCode};
+use std::{
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use exportjob_exporter::{Limits, Session, schema_of};
+use exportjob_plan::store_plan;
 use exportjob_pql::{Clock, Schema, describe, try_on};
 use jiff::Timestamp;
 
 use crate::{
     args::{CheckArguments, EvalArguments, PqlCommand},
     error::Error,
+    manifests,
 };
 
 /// Runs a subcommand; what it says goes to standard output.
@@ -19,13 +27,30 @@ pub(crate) fn run(command: &PqlCommand) -> Result<ExitCode, Error> {
 }
 
 fn check(arguments: &CheckArguments) -> Result<ExitCode, Error> {
-    if !arguments.any_type {
-        let message = "which fields there are is not known here: add --any-type to check everything else";
-        return Err(Error::Input(message.to_owned()));
-    }
+    let schema = match &arguments.store {
+        Some(manifest) => stored(manifest, &arguments.volumes)?,
+        None if arguments.any_type => Schema::any(),
+        None => {
+            let message = "which fields there are is not known here: add --store with the manifest of a ProfileStore, or --any-type to check everything else";
+            return Err(Error::Input(message.to_owned()));
+        }
+    };
     let text = expression(&arguments.expression)?;
-    print!("{}", describe(&text, &Schema::any()).map_err(Error::Input)?);
+    print!("{}", describe(&text, &schema).map_err(Error::Input)?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The fields that the store of a manifest has.
+fn stored(manifest: &Path, volumes: &[(PathBuf, PathBuf)]) -> Result<Schema, Error> {
+    let (store, locations) = manifests::store(manifest, volumes)?;
+    let plan = store_plan(&store, &locations)?;
+    let mut limits = Limits::default();
+    limits.spill_path = std::env::temp_dir().join(format!("exportjob-{}", std::process::id()));
+    let runtime = tokio::runtime::Runtime::new().map_err(Error::Start)?;
+    let opened = Session::new(&limits).and_then(|session| runtime.block_on(schema_of(&plan, &session)));
+    // Nothing was spilled; the folder is this process's own.
+    let _ = fs::remove_dir_all(&limits.spill_path);
+    opened.map_err(Error::Store)
 }
 
 fn eval(arguments: &EvalArguments) -> Result<ExitCode, Error> {

@@ -5,6 +5,7 @@
 mod abort;
 mod commit;
 mod error;
+mod evaluate;
 mod fields;
 mod keys;
 mod limits;
@@ -29,7 +30,7 @@ mod write;
 pub use abort::abort;
 pub use error::{Error, Result};
 pub use limits::Limits;
-pub use open::{Shard, open, open_shard};
+pub use open::{Shard, open, open_shard, schema_of};
 pub use profiles::{ProfileBatch, ProfileStream, Profiles};
 pub use progress::Progress;
 pub use rebucket::{KEY_COLUMN, Rebucket, Rewritten};

@@ -7,16 +7,21 @@ mod shuffled;
 
 use std::sync::Arc;
 
-use datafusion::{arrow::datatypes::Schema, physical_plan::ExecutionPlan};
-use exportjob_plan::{ExportPlan, IdentityGraphKind, code};
+use datafusion::{
+    arrow::datatypes::{DataType, Fields, Schema},
+    physical_plan::ExecutionPlan,
+};
+use exportjob_plan::{ExportPlan, IdentityGraphKind, StorePlan, code};
 
 use self::{bucketed::Bucketed, joined::Joined, shuffled::Shuffled};
 use crate::{
     Error, Profiles, Progress, Result, Session,
-    merge::{EventWindow, FragmentRules, ProfileMergeExec, Rules, SEGMENT_MEMBERSHIP},
+    evaluate::{Definitions, Evaluation, Hidden, schema},
+    merge::{EventWindow, FragmentRules, ProfileMergeExec, Rules, SEGMENT_MEMBERSHIP, Shape},
     project::{
-        columns::{Tables, asks_for, shape},
+        columns::{Tables, asks_for, event_columns, shape},
         deliver::{Delivery, parts},
+        leaves,
     },
     read::{Kind, StoreTable},
     select::Audience,
@@ -64,25 +69,32 @@ pub async fn open_shard(
     progress: Arc<Progress>,
     shard: Shard,
 ) -> Result<Profiles> {
-    let tables = open_tables(plan, session).await?;
+    let definitions = Definitions::read(plan)?;
+    let asks_for_events = definitions.as_ref().map(Definitions::ask_for_events).transpose()?;
+    let tables = open_tables(plan, session, asks_for_events.unwrap_or_default()).await?;
     let shape = shape(plan, &tables)?;
+    let (evaluation, hidden) = definitions
+        .map(|definitions| definitions.compile(plan, &tables, &shape))
+        .transpose()?
+        .unzip();
     let schema = Arc::new(Schema::new(shape.written.clone()));
+    let read = Read::of(&shape, hidden.unwrap_or_default());
     let cores = session.context.copied_config().target_partitions();
-    let mut rules = rules(plan);
-    let inputs = match Bucketed::new((plan, &tables, &shape), session, &progress, shard)? {
+    let mut rules = rules(plan, evaluation);
+    let inputs = match Bucketed::new((plan, &tables, &read), session, &progress, shard)? {
         Some(bucketed) => {
             // The buckets hold the profiles of the graph; without it each of their identities is a profile.
             rules.by_identity = plan.merge_policy.identity_graph == IdentityGraphKind::None;
             bucketed.inputs()?
         }
         None if shard.count > 1 => return Err(not_bucketed(plan)),
-        None => match Shuffled::new((plan, &tables, &shape), session, &progress) {
+        None => match Shuffled::new((plan, &tables, &read), session, &progress) {
             Some(shuffled) => shuffled.inputs(session).await?,
             None => {
                 let joined = Joined {
                     plan,
                     tables: &tables,
-                    shape: &shape,
+                    read: &read,
                     partitions: cores,
                     progress: &progress,
                 };
@@ -110,11 +122,21 @@ fn not_bucketed(plan: &ExportPlan) -> Error {
     )
 }
 
+/// What expressions of segments can ask for in a store. No row is read.
+///
+/// # Errors
+/// The tables cannot be opened, as for [`open`].
+pub async fn schema_of(store: &StorePlan, session: &Session) -> Result<exportjob_pql::Schema> {
+    let fragments = StoreTable::open(Kind::Fragments, &store.fragments, session).await?;
+    let events = StoreTable::open(Kind::Events, &store.events, session).await?;
+    Ok(schema(&fragments.fields(), &event_columns(Some(&events))))
+}
+
 /// Opens the tables that the export needs.
 ///
 /// Without empty profiles the fragments alone decide who is exported: an identity that only another table knows is then
 /// either in the graph or a profile of its own that is not exported.
-async fn open_tables(plan: &ExportPlan, session: &Session) -> Result<Tables> {
+async fn open_tables(plan: &ExportPlan, session: &Session, asks_for_events: bool) -> Result<Tables> {
     let empty = plan.selection.empty_profiles;
     let is_graph = plan.merge_policy.identity_graph == IdentityGraphKind::Pdg;
     let with_memberships = empty || !plan.selection.segments.is_empty() || asks_for(&plan.fields, SEGMENT_MEMBERSHIP);
@@ -128,13 +150,18 @@ async fn open_tables(plan: &ExportPlan, session: &Session) -> Result<Tables> {
     };
     Ok(Tables {
         fragments: StoreTable::open(Kind::Fragments, &store.fragments, session).await?,
-        events: open(Kind::Events, &store.events, empty || plan.events.is_some()).await?,
+        events: open(
+            Kind::Events,
+            &store.events,
+            empty || asks_for_events || plan.events.is_some(),
+        )
+        .await?,
         identities: open(Kind::Identities, &store.identities, empty || is_graph).await?,
         memberships: open(Kind::Memberships, &store.memberships, with_memberships).await?,
     })
 }
 
-fn rules(plan: &ExportPlan) -> Rules {
+fn rules(plan: &ExportPlan, evaluation: Option<Evaluation>) -> Rules {
     let events = plan.events.as_ref();
     Rules {
         fragments: FragmentRules::new(&plan.merge_policy.attributes, &plan.store.upsert_datasets),
@@ -144,6 +171,28 @@ fn rules(plan: &ExportPlan) -> Rules {
         },
         audience: Audience::new(&plan.selection, &plan.batches),
         by_identity: false,
+        evaluation: evaluation.map(Arc::new),
+    }
+}
+
+/// The customer's columns that are read of each table: those that are written, then those that are only looked at.
+struct Read {
+    fragments: Vec<Leaf>,
+    events: Vec<Leaf>,
+    memberships: Vec<Leaf>,
+}
+
+/// Path and type of a column that is no struct.
+type Leaf = (Vec<String>, DataType);
+
+impl Read {
+    fn of(shape: &Shape, hidden: Hidden) -> Self {
+        let with = |fields: &Fields, hidden: Vec<Leaf>| leaves(fields).into_iter().chain(hidden).collect();
+        Self {
+            fragments: with(&shape.attributes, hidden.attributes),
+            events: with(&shape.events, hidden.events),
+            memberships: leaves(&shape.membership),
+        }
     }
 }
 

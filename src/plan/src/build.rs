@@ -10,7 +10,7 @@ use exportjob_api::{
 use crate::{
     BatchPlan, BucketingPlan, DestinationPlan, EventPlan, ExportPlan, FieldSelection, JobIdentity, Locate,
     PLAN_VERSION, PlanError, Reference, SegmentSelection, Selection, StorePlan, TablePlan, UpsertDatasets, batch_id,
-    fields::nearest, micros, policy::resolve_policy,
+    evaluation::evaluation, fields::nearest, micros, policy::resolve_policy,
 };
 
 /// What a plan is made of. All resources are of the ExportJob's namespace.
@@ -34,7 +34,6 @@ pub struct Inputs<'a> {
 /// Makes the plan, or says why there is none.
 pub fn build(inputs: &Inputs<'_>) -> Result<ExportPlan, PlanError> {
     let spec = &inputs.export_job.spec;
-    refuse_unsupported(spec)?;
     let selection = selection(spec)?;
     let fields = FieldSelection::parse("spec.fields", spec.fields.as_deref())?;
     let events = events(spec, selection.ingested_after)?;
@@ -53,6 +52,12 @@ pub fn build(inputs: &Inputs<'_>) -> Result<ExportPlan, PlanError> {
                 .filter(|found| found.spec.namespace().eq_ignore_ascii_case(namespace))
         },
     )?;
+    let started_at = inputs.created_at_ms.saturating_mul(1000);
+    let asks = spec.evaluation_info.as_ref().and_then(|info| info.segmentation) == Some(true);
+    // Without segments there is none to compute.
+    let evaluation = (asks && !selection.segments.is_empty())
+        .then(|| evaluation(&selection.segments, inputs.definitions, started_at))
+        .transpose()?;
     let metadata = &inputs.export_job.metadata;
     let uid = metadata.uid.clone().unwrap_or_default();
     Ok(ExportPlan {
@@ -63,11 +68,12 @@ pub fn build(inputs: &Inputs<'_>) -> Result<ExportPlan, PlanError> {
             uid: uid.clone(),
             id: inputs.id,
         },
-        started_at: inputs.created_at_ms.saturating_mul(1000),
+        started_at,
         store: store_plan(store, inputs.locate)?,
         merge_policy,
         batches: batches(spec, &uid),
         selection,
+        evaluation,
         fields,
         events,
         destination: DestinationPlan {
@@ -128,16 +134,6 @@ impl From<&SegmentFilter> for SegmentSelection {
             statuses,
         }
     }
-}
-
-fn refuse_unsupported(spec: &ExportJobSpec) -> Result<(), PlanError> {
-    if spec.evaluation_info.as_ref().and_then(|info| info.segmentation) == Some(true) {
-        return Err(PlanError::Unsupported {
-            field: "spec.evaluationInfo.segmentation".to_owned(),
-            message: "this version does not evaluate segments: leave it out or set it to false to export the memberships that are in the profile store".to_owned(),
-        });
-    }
-    Ok(())
 }
 
 fn selection(spec: &ExportJobSpec) -> Result<Selection, PlanError> {
@@ -240,7 +236,10 @@ fn check_mounts(store: &ProfileStore, dataset: &Dataset) -> Result<(), PlanError
     Ok(())
 }
 
-/// What is read of a store.
+/// The tables of a store, and how they are read.
+///
+/// # Errors
+/// A location cannot be used.
 pub fn store_plan(store: &ProfileStore, locate: &dyn Locate) -> Result<StorePlan, PlanError> {
     let spec = &store.spec;
     let name = store.metadata.name.clone().unwrap_or_default();

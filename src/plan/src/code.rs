@@ -12,6 +12,20 @@ pub const MERGE_POLICY_CONFLICT: &str = "MERGE_POLICY_CONFLICT";
 pub const INVALID_STORE: &str = "INVALID_STORE";
 /// A field path that the store does not have.
 pub const UNKNOWN_FIELD: &str = "UNKNOWN_FIELD";
+/// The expression of a segment does not follow the grammar.
+pub const PQL_SYNTAX: &str = "PQL_SYNTAX";
+/// The expression of a segment is larger than one may be.
+pub const PQL_LIMIT: &str = "PQL_LIMIT";
+/// The expression of a segment asks for a field that the store does not have.
+pub const PQL_UNKNOWN_FIELD: &str = "PQL_UNKNOWN_FIELD";
+/// The expression of a segment calls a function that the language does not have.
+pub const PQL_UNKNOWN_FUNCTION: &str = "PQL_UNKNOWN_FUNCTION";
+/// The expression of a segment has a value of the wrong type.
+pub const PQL_TYPE: &str = "PQL_TYPE";
+/// The expression of a segment has a part that segments cannot use.
+pub const PQL_UNSUPPORTED: &str = "PQL_UNSUPPORTED";
+/// Segments refer to each other in a circle.
+pub const PQL_CYCLE: &str = "PQL_CYCLE";
 /// A column of the store has a type that it must not have.
 pub const COLUMN_TYPE: &str = "COLUMN_TYPE";
 /// A column that the store must have is not there.

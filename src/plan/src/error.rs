@@ -9,14 +9,6 @@ use crate::code;
 /// Why no plan can be made of the resources at hand.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum PlanError {
-    /// The spec asks for something that this version does not do.
-    #[error("{field}: {message}")]
-    Unsupported {
-        /// Field of the ExportJob.
-        field: String,
-        /// What is not supported, and what to do.
-        message: String,
-    },
     /// A field of the spec has a value that cannot be used.
     #[error("{field}: {message}")]
     InvalidSpec {
@@ -38,6 +30,16 @@ pub enum PlanError {
     PolicyConflict {
         /// `segment: policy version N`, each.
         policies: Vec<String>,
+    },
+    /// The expression of a segment cannot be evaluated.
+    #[error("SegmentDefinition {segment:?}: spec.expression: {message}")]
+    Expression {
+        /// Id of the segment.
+        segment: String,
+        /// Code of what is wrong.
+        code: &'static str,
+        /// Where it is wrong, how, and what to do.
+        message: String,
     },
     /// A referenced resource is declared in a way that cannot work.
     #[error("{resource}: {message}")]
@@ -65,6 +67,13 @@ pub enum Reference {
         /// Its version, where one was given.
         version: Option<i64>,
     },
+    /// The definition of a segment that is to be evaluated.
+    SegmentDefinition {
+        /// Namespace of the segment.
+        namespace: String,
+        /// Id of the segment.
+        id: String,
+    },
     /// A schema of a store.
     Schema {
         /// Name of the store.
@@ -91,6 +100,12 @@ impl fmt::Display for Reference {
             } => {
                 write!(out, "merge policy {id:?} version {version} of ProfileStore {store:?}")
             }
+            Self::SegmentDefinition { namespace, id } => {
+                write!(
+                    out,
+                    "SegmentDefinition {id:?} with the namespace {namespace:?}, which spec.evaluationInfo.segmentation asks for,"
+                )
+            }
             Self::Schema { store, name } => {
                 write!(out, "schema {name:?} of ProfileStore {store:?}")
             }
@@ -108,10 +123,10 @@ impl PlanError {
     /// Stable code.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Unsupported { .. } => code::UNSUPPORTED,
             Self::InvalidSpec { .. } => code::INVALID_SPEC,
             Self::NotFound { .. } => code::REFERENCE_NOT_FOUND,
             Self::PolicyConflict { .. } => code::MERGE_POLICY_CONFLICT,
+            Self::Expression { code, .. } => code,
             Self::InvalidResource { .. } => code::INVALID_STORE,
         }
     }
@@ -119,7 +134,6 @@ impl PlanError {
     /// Reason of a condition: one CamelCase word.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Unsupported { .. } => "Unsupported",
             Self::InvalidSpec { .. } => "InvalidSpec",
             Self::NotFound {
                 reference: Reference::ProfileStore(_),
@@ -137,6 +151,11 @@ impl PlanError {
                 reference: Reference::Schema { .. },
                 ..
             } => "SchemaNotFound",
+            Self::NotFound {
+                reference: Reference::SegmentDefinition { .. },
+                ..
+            } => "SegmentDefinitionNotFound",
+            Self::Expression { .. } => "InvalidExpression",
             Self::PolicyConflict { .. } => "MergePolicyConflict",
             Self::InvalidResource { .. } => "InvalidReference",
         }
@@ -147,7 +166,10 @@ impl PlanError {
     pub fn can_heal(&self) -> bool {
         matches!(
             self,
-            Self::NotFound { .. } | Self::PolicyConflict { .. } | Self::InvalidResource { .. }
+            Self::NotFound { .. }
+                | Self::PolicyConflict { .. }
+                | Self::Expression { .. }
+                | Self::InvalidResource { .. }
         )
     }
 }

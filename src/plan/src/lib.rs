@@ -4,6 +4,7 @@
 
 mod build;
 mod error;
+mod evaluation;
 mod fields;
 mod ids;
 mod locate;
@@ -18,6 +19,7 @@ pub mod pod;
 
 pub use build::{Inputs, batches, build, store_plan};
 pub use error::{PlanError, Reference};
+pub use evaluation::{DefinitionPlan, EvaluationPlan};
 pub use fields::{FieldPath, FieldSelection, nearest};
 pub use ids::{BatchId, abort_job_name, batch_id, job_name, plan_name};
 pub use locate::{LocalLocations, Locate, MountedLocations};

@@ -6,7 +6,7 @@ use exportjob_api::{DatasetFormat, MembershipStates, SegmentStatus, TableFormat}
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{BatchId, FieldSelection};
+use crate::{BatchId, EvaluationPlan, FieldSelection};
 
 /// Version of the serialised form. An exporter refuses a plan of another version.
 pub const PLAN_VERSION: u32 = 2;
@@ -28,6 +28,8 @@ pub struct ExportPlan {
     pub merge_policy: MergePolicyPlan,
     /// Which profiles are taken.
     pub selection: Selection,
+    /// Which memberships are computed; `None`: all are as stored.
+    pub evaluation: Option<EvaluationPlan>,
     /// Which profile fields are written.
     pub fields: FieldSelection,
     /// Which events are written; `None`: no events.

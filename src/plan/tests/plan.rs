@@ -307,20 +307,6 @@ fn a_schema_that_the_store_does_not_declare_is_refused() {
 }
 
 #[test]
-fn evaluation_of_segments_is_refused_by_name() {
-    let mut world = World::new();
-    world.job["evaluationInfo"] = json!({"segmentation": true});
-    let error = world.plan().unwrap_err();
-    assert_eq!((error.code(), error.can_heal()), ("UNSUPPORTED", false));
-    assert!(
-        error.to_string().starts_with("spec.evaluationInfo.segmentation: "),
-        "{error}"
-    );
-    world.job["evaluationInfo"] = json!({"segmentation": false});
-    assert!(world.plan().is_ok());
-}
-
-#[test]
 fn the_profile_filter_applies_to_events_unless_they_have_their_own() {
     let mut world = World::new();
     world.job["filter"] = json!({"fromIngestTimestamp": "1970-01-01T00:00:01Z"});

@@ -22,7 +22,7 @@ pub fn read(source: &str) -> Result<(String, Expr), Diagnostic> {
     }
 }
 
-/// Reads and checks a segment's expression, and says in a few lines what it is: its canonical text, the segments that it
+/// Reads and checks a segment's expression, and says in a few lines what it is: its canonical text and type, the segments that it
 /// asks for, and warnings.
 ///
 /// # Errors
@@ -32,7 +32,7 @@ pub fn describe(source: &str, schema: &Schema) -> Result<String, String> {
     let typed = check(&expr, schema)
         .and_then(crate::Typed::into_segment)
         .map_err(|error| error.render(&text))?;
-    let mut lines = format!("ok: {expr}\n");
+    let mut lines = format!("ok: {expr}\ntype: {}\n", typed.type_());
     if !typed.segments().is_empty() {
         let _ = writeln!(lines, "asks for the segments {}", typed.segments().join(", "));
     }
@@ -121,12 +121,12 @@ mod tests {
     #[test]
     fn a_good_expression_is_shown_as_it_is_understood() {
         let source = r#"(a != "x") AND inSegment("s1")"#;
-        let expected = "ok: a != \"x\" and inSegment(\"s1\")\nasks for the segments s1\n\
+        let expected = "ok: a != \"x\" and inSegment(\"s1\")\ntype: bool\nasks for the segments s1\n\
             warning: line 1, column 2: negative-null: != is false where the value is missing: to include such profiles write not (a = b)\n  \
             (a != \"x\") AND inSegment(\"s1\")\n   ^^^^^^^^\n";
         assert_eq!(describe(source, &Schema::any()).unwrap(), expected);
         let tree = r#"{"nodeType": "fnApply", "fnName": "=", "params": [{"nodeType": "fieldLookup", "fieldName": "a"}, {"nodeType": "literal", "value": 1}]}"#;
-        assert_eq!(describe(tree, &Schema::any()).unwrap(), "ok: a = 1\n");
+        assert_eq!(describe(tree, &Schema::any()).unwrap(), "ok: a = 1\ntype: bool\n");
     }
 
     #[test]

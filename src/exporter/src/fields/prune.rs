@@ -65,7 +65,7 @@ fn paths_of(data_type: &DataType, path: String, all: &mut Vec<String>) {
 }
 
 /// Keeps what the paths name; an empty path takes everything.
-fn prune(fields: &Fields, paths: &[&[String]]) -> Fields {
+pub(crate) fn prune(fields: &Fields, paths: &[&[String]]) -> Fields {
     if paths.iter().any(|path| path.is_empty()) {
         return fields.clone();
     }

@@ -48,6 +48,11 @@ pub(super) fn distinct(window: &[Events], rows: &mut Vec<Row>) -> Result<(), Arr
 /// each with nulls first, then by dataset, identity and values.
 pub(super) fn in_order(window: &[Events], asked: EventWindow, rows: &mut Vec<Row>) -> Result<(), ArrowError> {
     rows.retain(|row| asked.contains(time_at(&window[row.0].ingested, row.1)));
+    by_time(window, rows)
+}
+
+/// The same order, for all of the events.
+pub(super) fn by_time(window: &[Events], rows: &mut [Row]) -> Result<(), ArrowError> {
     let place = |row: &Row| (time_at(&window[row.0].times, row.1), text_at(&window[row.0].ids, row.1));
     sort(rows, |a, b| match place(&a).cmp(&place(&b)) {
         Ordering::Equal => earlier(window, a, b),
@@ -55,9 +60,13 @@ pub(super) fn in_order(window: &[Events], asked: EventWindow, rows: &mut Vec<Row
     })
 }
 
-/// By ingest time, dataset and identity ascending, then by values.
+/// By ingest time, dataset and identity ascending, then by the time of the event and by values.
 fn earlier(window: &[Events], a: Row, b: Row) -> Result<Ordering, ArrowError> {
-    let ordering = source(window, a).cmp(&source(window, b));
+    let time = |row: Row| time_at(&window[row.0].times, row.1);
+    // The time is not among the values unless it is written.
+    let ordering = source(window, a)
+        .cmp(&source(window, b))
+        .then_with(|| time(a).cmp(&time(b)));
     if ordering != Ordering::Equal {
         return Ok(ordering);
     }

@@ -75,6 +75,20 @@ pub(super) fn gather(arrays: &[&dyn Array], rows: &[Row], data_type: &DataType) 
     }
 }
 
+/// The rows' values, where the first of the arrays stands for null and the others follow.
+pub(super) fn gather_or_null<'a>(
+    arrays: impl Iterator<Item = &'a dyn Array>,
+    rows: &[Row],
+    data_type: &DataType,
+) -> Result<ArrayRef> {
+    let null = new_null_array(data_type, 1);
+    let mut all: Vec<&dyn Array> = vec![null.as_ref()];
+    for array in arrays {
+        all.push(array);
+    }
+    gather(&all, rows, data_type)
+}
+
 /// The rows' values in each of the leaves of these fields.
 pub(super) fn gather_all<'a>(
     fields: &Fields,

@@ -3,6 +3,7 @@
 use std::cmp::{Ordering, Reverse};
 
 use datafusion::arrow::error::ArrowError;
+use exportjob_api::SegmentStatus;
 
 use super::{
     batches::{Memberships, text_at, time_at},
@@ -18,10 +19,12 @@ const DEFAULT_NAMESPACE: &str = exportjob_api::DEFAULT_SEGMENT_NAMESPACE;
 /// The membership that a row stands for.
 pub(super) fn membership(window: &[Memberships], row: Row) -> Membership<'_> {
     let (batch, at) = (&window[row.0], row.1);
+    let word = text_at(&batch.statuses, at);
     Membership {
         namespace: text_at(&batch.namespaces, at).unwrap_or(DEFAULT_NAMESPACE),
         id: batch.ids.value(at),
-        status: select::status(text_at(&batch.statuses, at)),
+        status: select::status(word),
+        word: word.unwrap_or(SegmentStatus::Realized.as_str()),
         qualified: time_at(&batch.qualified, at),
     }
 }

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use datafusion::arrow::{
     array::{
         Array, ArrayBuilder as _, ArrayRef, BooleanBuilder, RecordBatch, RecordBatchOptions, StringViewArray,
-        StringViewBuilder, StructArray, new_null_array,
+        StringViewBuilder, StructArray, TimestampMicrosecondBuilder,
     },
-    compute::interleave,
     datatypes::{DataType, SchemaRef},
     error::ArrowError,
 };
 
 use super::{
-    batches::{Events, Fragments, Memberships, text_at},
+    batches::{Events, Fragments, Memberships},
     cursor::Row,
-    lists::{Ends, fields, gather, gather_all, list, map},
+    lists::{Ends, fields, gather_all, gather_or_null, list, map},
     profile::Windows,
     shape::{EVENTS, IDENTITIES, IDENTITY_MAP, SEGMENT_MEMBERSHIP, Shape},
 };
@@ -39,9 +38,9 @@ pub(super) struct Merged<'a> {
     /// Its events, in order.
     pub events: &'a [Row],
     /// Its memberships, by namespace and id.
-    pub memberships: &'a [Row],
-    /// The same, read.
     pub members: &'a [Membership<'a>],
+    /// For each of them the row that has its other fields; `None`: it has none.
+    pub memberships: &'a [Option<Row>],
     /// The batches that take it.
     pub taken: &'a [bool],
 }
@@ -63,7 +62,11 @@ pub(super) struct Output {
     profile_namespaces: Ends,
     events: Vec<Row>,
     event_ends: Ends,
+    /// Where the other fields of memberships are; batch 0 is null, the window's batches follow.
     memberships: Vec<Row>,
+    segment_ids: StringViewBuilder,
+    statuses: StringViewBuilder,
+    qualified: TimestampMicrosecondBuilder,
     segment_namespaces: StringViewBuilder,
     segment_namespace_count: usize,
     segment_ends: Ends,
@@ -90,6 +93,9 @@ impl Output {
             events: Vec::new(),
             event_ends: Ends::new(),
             memberships: Vec::new(),
+            segment_ids: StringViewBuilder::new(),
+            statuses: StringViewBuilder::new(),
+            qualified: TimestampMicrosecondBuilder::new().with_data_type(time()),
             segment_namespaces: StringViewBuilder::new(),
             segment_namespace_count: 0,
             segment_ends: Ends::new(),
@@ -162,7 +168,10 @@ impl Output {
                 self.segment_namespaces.append_value(member.namespace);
                 self.segment_namespace_count += 1;
             }
-            self.memberships.push(*row);
+            self.memberships.push(row.map_or((0, 0), |row| (row.0 + 1, row.1)));
+            self.segment_ids.append_value(member.id);
+            self.statuses.append_value(member.word);
+            self.qualified.append_option(member.qualified);
         }
         if last.is_some() {
             self.segment_ends.push(self.memberships.len());
@@ -210,10 +219,8 @@ impl Output {
         let types = leaves(&self.shape.attributes);
         let mut merged = Vec::with_capacity(types.len());
         for (leaf, ((_, data_type), places)) in types.into_iter().zip(&self.attributes).enumerate() {
-            let null = new_null_array(&data_type, 1);
-            let batches = window.iter().map(|batch| batch.leaves[leaf].as_ref());
-            let arrays: Vec<&dyn Array> = std::iter::once(null.as_ref()).chain(batches).collect();
-            merged.push(interleave(&arrays, places)?);
+            let arrays = window.iter().map(|batch| batch.leaves[leaf].as_ref());
+            merged.push(gather_or_null(arrays, places, &data_type)?);
         }
         assemble(&self.shape.attributes, &mut merged.into_iter())
     }
@@ -229,30 +236,18 @@ impl Output {
 
     fn segment_membership(&mut self, window: &[Memberships]) -> Result<ArrayRef> {
         let rows = &self.memberships;
-        let statuses = window.iter().map(|batch| &batch.statuses);
-        let statuses: Vec<&StringViewArray> = statuses.collect();
-        let status: StringViewArray = rows
-            .iter()
-            .map(|row| text_at(statuses[row.0], row.1).or(Some("realized")))
-            .collect();
-        let qualified = window
-            .iter()
-            .map(|batch| &batch.qualified as &dyn Array)
-            .collect::<Vec<_>>();
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(status), gather(&qualified, rows, &time())?];
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(self.statuses.finish()), Arc::new(self.qualified.finish())];
         if self.shape.has_valid_until {
-            let until = window
-                .iter()
-                .map(|batch| &batch.valid_until as &dyn Array)
-                .collect::<Vec<_>>();
-            columns.push(gather(&until, rows, &time())?);
+            let until = window.iter().map(|batch| &batch.valid_until as &dyn Array);
+            columns.push(gather_or_null(until, rows, &time())?);
         }
-        let leaves = gather_all(&self.shape.membership, rows, |leaf| {
-            window.iter().map(|batch| batch.leaves[leaf].as_ref()).collect()
-        })?;
-        columns.extend(assemble(&self.shape.membership, &mut leaves.into_iter())?);
-        let ids = window.iter().map(|batch| &batch.ids as &dyn Array).collect::<Vec<_>>();
-        let ids = gather(&ids, rows, &TEXT)?;
+        let mut others = Vec::new();
+        for (leaf, (_, data_type)) in leaves(&self.shape.membership).iter().enumerate() {
+            let arrays = window.iter().map(|batch| batch.leaves[leaf].as_ref());
+            others.push(gather_or_null(arrays, rows, data_type)?);
+        }
+        columns.extend(assemble(&self.shape.membership, &mut others.into_iter())?);
+        let ids: ArrayRef = Arc::new(self.segment_ids.finish());
         let members = StructArray::try_new(self.shape.membership_fields(), columns, None)?;
         let segments = map(self.segment_ends.finish(), ids, Arc::new(members))?;
         map(

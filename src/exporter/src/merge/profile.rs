@@ -1,6 +1,8 @@
 //! One profile: whether it is in the audience, and which of its rows make it up.
 
-use datafusion::arrow::error::ArrowError;
+use std::sync::Arc;
+
+use datafusion::arrow::{array::Array, error::ArrowError};
 
 use super::{
     batches::{Events, Fragments, Identities, Keyed, Memberships},
@@ -10,7 +12,10 @@ use super::{
     memberships,
     output::{Merged, Output},
 };
-use crate::select::{Audience, Membership};
+use crate::{
+    evaluate::{Evaluation, Leaves, Profile},
+    select::{Audience, Membership},
+};
 
 /// How profiles are merged and chosen.
 #[derive(Clone, Debug)]
@@ -23,6 +28,8 @@ pub(crate) struct Rules {
     pub audience: Audience,
     /// Whether each identity among the rows that come together is a profile of its own.
     pub by_identity: bool,
+    /// Which memberships are computed.
+    pub evaluation: Option<Arc<Evaluation>>,
 }
 
 /// The batches that rows are in.
@@ -40,7 +47,23 @@ pub(super) struct ProfileRows {
     pub events: Vec<Row>,
     pub identities: Vec<Row>,
     pub memberships: Vec<Row>,
+    /// For each membership of the profile the row that has its other fields.
+    places: Vec<Option<Row>>,
+    /// Which of the segments that are computed it matches.
+    matches: Vec<bool>,
     taken: Vec<bool>,
+}
+
+impl Leaves for &[Fragments] {
+    fn leaf(&self, batch: usize, leaf: usize) -> &dyn Array {
+        self[batch].leaves[leaf].as_ref()
+    }
+}
+
+impl Leaves for &[Events] {
+    fn leaf(&self, batch: usize, leaf: usize) -> &dyn Array {
+        self[batch].leaves[leaf].as_ref()
+    }
 }
 
 /// The rows that came together as one profile or, if the rules say so, as one for each identity.
@@ -74,12 +97,13 @@ fn pick<B: Keyed>(window: &[B], rows: &[Row], identity: (&str, &str), own: &mut 
 /// Merges the rows into one and adds it to the output, if the profile is in the audience.
 fn merge(rules: &Rules, windows: &Windows<'_>, rows: &mut ProfileRows, output: &mut Output) -> Result<(), ArrowError> {
     memberships::current(windows.memberships, &mut rows.memberships)?;
-    let members: Vec<Membership<'_>> = rows
+    let mut members: Vec<Membership<'_>> = rows
         .memberships
         .iter()
         .map(|row| memberships::membership(windows.memberships, *row))
         .collect();
-    if !rules.audience.take(&members, &mut rows.taken) {
+    let is_stored = rules.evaluation.is_none();
+    if is_stored && !rules.audience.take(&members, &mut rows.taken) {
         return Ok(());
     }
     let is_empty = rows.fragments.is_empty();
@@ -100,8 +124,16 @@ fn merge(rules: &Rules, windows: &Windows<'_>, rows: &mut ProfileRows, output: &
     let primary = primary(windows, rows)
         .and_then(|identity| identities.binary_search(&identity).ok())
         .unwrap_or(0);
-    events::in_order(windows.events, rules.events, &mut rows.events)?;
     rules.fragments.by_precedence(windows.fragments, &mut rows.fragments);
+    rows.places.clear();
+    rows.places.extend(rows.memberships.iter().copied().map(Some));
+    if let Some(evaluation) = &rules.evaluation {
+        evaluate(evaluation, windows, rows, (&identities, primary), &mut members)?;
+        if !rules.audience.take(&members, &mut rows.taken) {
+            return Ok(());
+        }
+    }
+    events::in_order(windows.events, rules.events, &mut rows.events)?;
     output.push(
         windows,
         &Merged {
@@ -109,11 +141,36 @@ fn merge(rules: &Rules, windows: &Windows<'_>, rows: &mut ProfileRows, output: &
             primary,
             fragments: &rows.fragments,
             events: &rows.events,
-            memberships: &rows.memberships,
             members: &members,
+            memberships: &rows.places,
             taken: &rows.taken,
         },
     );
+    Ok(())
+}
+
+/// Computes the memberships of the profile.
+fn evaluate<'a>(
+    evaluation: &'a Evaluation,
+    windows: &Windows<'a>,
+    rows: &mut ProfileRows,
+    (identities, primary): (&[(&str, &str)], usize),
+    members: &mut Vec<Membership<'a>>,
+) -> Result<(), ArrowError> {
+    if evaluation.asks_for_events() {
+        events::by_time(windows.events, &mut rows.events)?;
+    }
+    let profile = Profile {
+        fragments: &windows.fragments,
+        fragment_rows: &rows.fragments,
+        events: &windows.events,
+        event_rows: &rows.events,
+        identities,
+        primary,
+        members,
+    };
+    evaluation.evaluate(&profile, &mut rows.matches);
+    evaluation.rewrite(&rows.matches, members, &mut rows.places);
     Ok(())
 }
 

@@ -5,12 +5,12 @@ use std::{collections::HashSet, sync::Arc};
 use datafusion::{arrow::datatypes::DataType, physical_plan::ExecutionPlan};
 use exportjob_plan::{ExportPlan, code};
 
-use super::{Shard, row_filters::Filters};
+use super::{Read, Shard, row_filters::Filters};
 use crate::{
     Error, Progress, Result, Session,
     fields::types::{TEXT, name_of},
-    merge::{MergeInputs, Shape},
-    project::{columns::Tables, leaves},
+    merge::MergeInputs,
+    project::columns::Tables,
     read::{
         BucketScanExec, Buckets, Candidates, Condition, Kind, StoreTable, Wanted,
         roles::{DATASET, Role, VALID_UNTIL},
@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct Bucketed<'a> {
     plan: &'a ExportPlan,
     tables: &'a Tables,
-    shape: &'a Shape,
+    read: &'a Read,
     progress: &'a Arc<Progress>,
     buckets: Buckets,
     key: DataType,
@@ -34,7 +34,7 @@ impl<'a> Bucketed<'a> {
     /// # Errors
     /// `COLUMN_TYPE` when one has numbers for keys and another texts.
     pub fn new(
-        (plan, tables, shape): (&'a ExportPlan, &'a Tables, &'a Shape),
+        (plan, tables, read): (&'a ExportPlan, &'a Tables, &'a Read),
         session: &Session,
         progress: &'a Arc<Progress>,
         shard: Shard,
@@ -50,7 +50,7 @@ impl<'a> Bucketed<'a> {
         Ok(Some(Self {
             plan,
             tables,
-            shape,
+            read,
             progress,
             buckets: Buckets {
                 numbers,
@@ -68,17 +68,13 @@ impl<'a> Bucketed<'a> {
             self.input(table, kind, leaves, &filters, &candidates)
         };
         Ok(MergeInputs {
-            fragments: input(
-                Some(&self.tables.fragments),
-                Kind::Fragments,
-                &leaves(&self.shape.attributes),
-            )?,
-            events: input(self.tables.events.as_ref(), Kind::Events, &leaves(&self.shape.events))?,
+            fragments: input(Some(&self.tables.fragments), Kind::Fragments, &self.read.fragments)?,
+            events: input(self.tables.events.as_ref(), Kind::Events, &self.read.events)?,
             identities: input(self.tables.identities.as_ref(), Kind::Identities, &[])?,
             memberships: input(
                 self.tables.memberships.as_ref(),
                 Kind::Memberships,
-                &leaves(&self.shape.membership),
+                &self.read.memberships,
             )?,
         })
     }
@@ -119,6 +115,7 @@ impl<'a> Bucketed<'a> {
         let mut searches = Vec::new();
         if let Some(table) = &self.tables.memberships
             && !selection.segments.is_empty()
+            && self.plan.evaluation.is_none()
         {
             searches.push(self.search(Condition::Member(selection.clone()), table, filters)?);
         }

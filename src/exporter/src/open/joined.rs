@@ -6,11 +6,11 @@ use std::sync::Arc;
 use datafusion::{arrow::datatypes::DataType, dataframe::DataFrame, physical_plan::ExecutionPlan};
 use exportjob_plan::{ExportPlan, IdentityGraphKind};
 
-use super::row_filters::Filters;
+use super::{Read, row_filters::Filters};
 use crate::{
     Progress, Result, Session,
-    merge::{MergeInputs, Shape},
-    project::{columns::Tables, leaves},
+    merge::MergeInputs,
+    project::columns::Tables,
     read::{
         Kind, RowFilter, StoreScan, StoreTable, Wanted,
         roles::{IDENTITY, NAMESPACE, Role},
@@ -26,7 +26,7 @@ pub(super) struct Joined<'a> {
     /// What is read.
     pub tables: &'a Tables,
     /// What of it.
-    pub shape: &'a Shape,
+    pub read: &'a Read,
     /// Number of partitions.
     pub partitions: usize,
     /// Counts the rows.
@@ -55,9 +55,9 @@ impl Joined<'_> {
         }
         let memberships = self.memberships(&mut stitcher, &filters)?;
         let fragments = &self.tables.fragments;
-        let fragments = self.narrowed(&stitcher, fragments, &leaves(&self.shape.attributes), &filters)?;
+        let fragments = self.narrowed(&stitcher, fragments, &self.read.fragments, &filters)?;
         let events = match &self.tables.events {
-            Some(table) => Some(self.narrowed(&stitcher, table, &leaves(&self.shape.events), &filters)?),
+            Some(table) => Some(self.narrowed(&stitcher, table, &self.read.events, &filters)?),
             None => None,
         };
         Ok(MergeInputs {
@@ -81,19 +81,16 @@ impl Joined<'_> {
         stitcher.narrow(keyed).map_err(engine_error)
     }
 
-    /// With segments in the plan, the stitcher narrows the other tables to their members from then on.
+    /// With segments in the plan, the stitcher narrows the other tables to their members from then on; unless it is not known
+    /// yet who these are.
     fn memberships(&self, stitcher: &mut Stitcher, filters: &Filters) -> Result<Option<DataFrame>> {
         let Some(table) = &self.tables.memberships else {
             return Ok(None);
         };
-        let scan = self.scan(
-            table,
-            &leaves(&self.shape.membership),
-            filters.of_kind(Kind::Memberships),
-        )?;
+        let scan = self.scan(table, &self.read.memberships, filters.of_kind(Kind::Memberships))?;
         let keyed = stitcher.key(scan).map_err(engine_error)?;
         let segments = &self.plan.selection.segments;
-        if !segments.is_empty() {
+        if !segments.is_empty() && self.plan.evaluation.is_none() {
             let ids: Vec<&str> = segments.iter().map(|segment| segment.id.as_str()).collect();
             stitcher.narrow_to(&keyed, &ids).map_err(engine_error)?;
         }

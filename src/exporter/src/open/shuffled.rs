@@ -5,11 +5,11 @@ use std::{collections::HashSet, sync::Arc};
 use datafusion::{arrow::datatypes::DataType, catalog::TableProvider as _, physical_plan::ExecutionPlan};
 use exportjob_plan::{ExportPlan, IdentityGraphKind};
 
-use super::row_filters::Filters;
+use super::{Read, row_filters::Filters};
 use crate::{
     Progress, Result, Session,
-    merge::{MergeInputs, Shape},
-    project::{columns::Tables, leaves},
+    merge::MergeInputs,
+    project::columns::Tables,
     read::{
         Condition, Kind, RowFilter, StoreScan, StoreTable, Wanted, batch_rows,
         roles::{DATASET, IDENTITY, NAMESPACE, Role, VALID_UNTIL},
@@ -26,7 +26,7 @@ const VALUE_BYTES: usize = 24;
 pub(super) struct Shuffled<'a> {
     plan: &'a ExportPlan,
     tables: &'a Tables,
-    shape: &'a Shape,
+    read: &'a Read,
     progress: &'a Arc<Progress>,
     core_bytes: usize,
 }
@@ -34,7 +34,7 @@ pub(super) struct Shuffled<'a> {
 impl<'a> Shuffled<'a> {
     /// The store; `None` if its graph does not fit into memory.
     pub fn new(
-        (plan, tables, shape): (&'a ExportPlan, &'a Tables, &'a Shape),
+        (plan, tables, read): (&'a ExportPlan, &'a Tables, &'a Read),
         session: &Session,
         progress: &'a Arc<Progress>,
     ) -> Option<Self> {
@@ -47,7 +47,7 @@ impl<'a> Shuffled<'a> {
         Some(Self {
             plan,
             tables,
-            shape,
+            read,
             progress,
             core_bytes: session.pool_bytes / cores.max(1),
         })
@@ -71,14 +71,14 @@ impl<'a> Shuffled<'a> {
             (
                 Kind::Fragments,
                 Some(&self.tables.fragments),
-                leaves(&self.shape.attributes),
+                self.read.fragments.clone(),
             ),
-            (Kind::Events, self.tables.events.as_ref(), leaves(&self.shape.events)),
+            (Kind::Events, self.tables.events.as_ref(), self.read.events.clone()),
             (Kind::Identities, self.tables.identities.as_ref(), Vec::new()),
             (
                 Kind::Memberships,
                 self.tables.memberships.as_ref(),
-                leaves(&self.shape.membership),
+                self.read.memberships.clone(),
             ),
         ];
         let (mut tables, mut order, mut schemas) = (Vec::new(), Vec::new(), Vec::new());
@@ -136,6 +136,7 @@ impl<'a> Shuffled<'a> {
         let mut conditions = Vec::new();
         if let Some(table) = &self.tables.memberships
             && !selection.segments.is_empty()
+            && self.plan.evaluation.is_none()
         {
             conditions.push((Condition::Member(selection.clone()), table));
         }

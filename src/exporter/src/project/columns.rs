@@ -117,14 +117,7 @@ fn written(plan: &ExportPlan, all: &Shape) -> Result<Fields> {
 /// What an event has in this export: what the list of event fields takes, of which `fields` may take less.
 fn event_fields(fields: &FieldSelection, plan: &EventPlan, tables: &Tables) -> Result<Fields> {
     const LIST: &str = "spec.additionalFields.eventList.fields";
-    let stored = tables.events.as_ref().map(StoreTable::fields).unwrap_or_default();
-    // Events of a store without any still have these.
-    let own = [(roles::EVENT_ID.name, TEXT), (roles::EVENT_TIME.name, time())];
-    let missing = own.into_iter().filter(|(name, _)| stored.find(name).is_none());
-    let missing: Vec<FieldRef> = missing
-        .map(|(name, data_type)| Arc::new(Field::new(name, data_type, true)))
-        .collect();
-    let all: Fields = missing.into_iter().chain(stored.iter().cloned()).collect();
+    let all = event_columns(tables.events.as_ref());
     let listed = select(&all, &plan.fields, LIST)?;
     let FieldSelection::Paths(paths) = fields else {
         return Ok(listed);
@@ -140,6 +133,18 @@ fn event_fields(fields: &FieldSelection, plan: &EventPlan, tables: &Tables) -> R
             format!("spec.fields: {path} is left out by {LIST}: name it there, too, or remove it here"),
         )),
     }
+}
+
+/// What events have in the store.
+pub(crate) fn event_columns(events: Option<&StoreTable>) -> Fields {
+    let stored = events.map(StoreTable::fields).unwrap_or_default();
+    // Events of a store without any still have these.
+    let own = [(roles::EVENT_ID.name, TEXT), (roles::EVENT_TIME.name, time())];
+    let missing = own.into_iter().filter(|(name, _)| stored.find(name).is_none());
+    let missing: Vec<FieldRef> = missing
+        .map(|(name, data_type)| Arc::new(Field::new(name, data_type, true)))
+        .collect();
+    missing.into_iter().chain(stored.iter().cloned()).collect()
 }
 
 /// What has to be read for these columns.

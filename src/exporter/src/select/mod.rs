@@ -12,8 +12,34 @@ pub(crate) struct Membership<'a> {
     pub id: &'a str,
     /// State; `None`: one that this version does not know.
     pub status: Option<SegmentStatus>,
+    /// The state's word.
+    pub word: &'a str,
     /// When it took on that state, in microseconds.
     pub qualified: Option<i64>,
+}
+
+impl<'a> Membership<'a> {
+    /// A membership of a segment that says no more.
+    pub fn realized(namespace: &'a str, id: &'a str) -> Self {
+        Self {
+            namespace,
+            id,
+            status: Some(SegmentStatus::Realized),
+            word: SegmentStatus::Realized.as_str(),
+            qualified: None,
+        }
+    }
+
+    /// Takes on a state.
+    pub fn enter(&mut self, status: SegmentStatus) {
+        self.status = Some(status);
+        self.word = status.as_str();
+    }
+}
+
+/// Whether a profile in this state is in the segment.
+pub(crate) fn is_member(status: Option<SegmentStatus>) -> bool {
+    matches!(status, Some(SegmentStatus::Realized | SegmentStatus::Existing))
 }
 
 /// The state that a stored word stands for; null is realized.
@@ -130,11 +156,17 @@ mod tests {
         }
     }
 
-    fn member(namespace: &'static str, id: &'static str, stored: Option<&str>, qualified: i64) -> Membership<'static> {
+    fn member(
+        namespace: &'static str,
+        id: &'static str,
+        stored: Option<&'static str>,
+        qualified: i64,
+    ) -> Membership<'static> {
         Membership {
             namespace,
             id,
             status: status(stored),
+            word: stored.unwrap_or("realized"),
             qualified: Some(qualified),
         }
     }

@@ -56,6 +56,7 @@ pub fn plan(folder: &Path, uid: &str) -> ExportPlan {
             ingested_after: None,
             empty_profiles: false,
         },
+        evaluation: None,
         fields: FieldSelection::parse("spec.fields", None).unwrap(),
         events: None,
         destination: DestinationPlan {

@@ -1,6 +1,7 @@
 //! The meaning of an export, sentence by sentence of the specification (§§2–5), in plain code over rows of JSON: slow,
 //! without any of the engine's types, and written to be read. The exporter is compared with it.
 
+pub mod evaluate;
 pub mod events;
 pub mod fragments;
 pub mod memberships;
@@ -46,6 +47,11 @@ pub fn export(plan: &ExportPlan, data: &Data) -> Result<Vec<Exported>, String> {
 
     let columns = Columns::new(plan, &fragments, &events, &memberships);
     columns.check()?;
+    let seen = evaluate::Columns::new(&fragments, &events);
+    let profiles: Vec<Profile> = profiles
+        .into_iter()
+        .map(|profile| evaluate::evaluated(plan, &seen, profile))
+        .collect();
     let exported = profiles.iter().filter_map(|profile| {
         let batches = select::batches(plan, profile);
         batches.contains(&true).then(|| Exported {
@@ -67,6 +73,12 @@ pub fn output(plan: &ExportPlan, data: &Data) -> Type {
     let events = View::new(&plan.store.events, &data.events);
     let memberships = View::new(&plan.store.memberships, &data.memberships);
     Columns::new(plan, &fragments, &events, &memberships).all
+}
+
+/// All that expressions can ask for.
+pub fn seen(plan: &ExportPlan, data: &Data) -> evaluate::Columns {
+    let fragments = View::new(&plan.store.fragments, &data.fragments);
+    evaluate::Columns::new(&fragments, &View::new(&plan.store.events, &data.events))
 }
 
 /// The output columns.

@@ -47,6 +47,7 @@ pub fn plan() -> ExportPlan {
             ingested_after: None,
             empty_profiles: false,
         },
+        evaluation: None,
         fields: FieldSelection::All,
         events: None,
         destination: DestinationPlan {

@@ -13,6 +13,7 @@ use super::{
 use crate::reference::{self, model::Type};
 
 /// A plan and its store.
+#[derive(Clone)]
 pub struct Scene {
     pub plan: ExportPlan,
     pub store: Store,

@@ -57,6 +57,29 @@ fn candidates(case: &Case) -> Vec<Case> {
     if case.plan.fields != FieldSelection::All {
         add(&|case| case.plan.fields = FieldSelection::All);
     }
+    let definitions = case
+        .plan
+        .evaluation
+        .as_ref()
+        .map_or(0, |evaluation| evaluation.definitions.len());
+    for number in 0..definitions {
+        for simple in ["true", "false"] {
+            add(&|case| {
+                let definitions = case
+                    .plan
+                    .evaluation
+                    .iter_mut()
+                    .flat_map(|evaluation| &mut evaluation.definitions);
+                for definition in definitions
+                    .skip(number)
+                    .take(1)
+                    .filter(|other| other.expression.len() > 5)
+                {
+                    definition.expression = simple.to_owned();
+                }
+            });
+        }
+    }
     for kind in 0..4 {
         let mut copy = case.store.clone();
         for (number, (_, table)) in tables(&mut copy)[kind].iter().enumerate() {
@@ -105,6 +128,7 @@ pub fn show(case: &Case) -> String {
         (
             &case.plan.merge_policy,
             &case.plan.selection,
+            &case.plan.evaluation,
             &case.plan.fields,
             &case.plan.events
         )

@@ -12,9 +12,10 @@ mod time;
 use std::sync::Arc;
 
 use crate::{
-    Diagnostic, Expr, Problem, Schema, Span, Type, Warning,
+    Diagnostic, Expr, Problem, Reads, Schema, Span, Type, Warning,
     ast::{ExprKind, Literal},
     op::{Constant, Op, Truth, WindowSpec},
+    reads::reads,
     types::Field,
 };
 
@@ -26,6 +27,7 @@ pub struct Typed {
     type_: Type,
     span: Span,
     segments: Vec<String>,
+    reads: Reads,
     warnings: Vec<Warning>,
 }
 
@@ -43,6 +45,11 @@ impl Typed {
     /// The segments that it asks for membership, each once; their positions are those of membership look-ups.
     pub fn segments(&self) -> &[String] {
         &self.segments
+    }
+
+    /// The fields that it looks at.
+    pub fn reads(&self) -> &Reads {
+        &self.reads
     }
 
     /// The same, where it can tell who is in a segment: a condition, or a list that is asked whether it has items.
@@ -77,15 +84,17 @@ pub fn check(expr: &Expr, schema: &Schema) -> Result<Typed, Diagnostic> {
     checker.warn_of_size(body);
     let mut warnings = checker.warnings;
     warnings.sort_by_key(|warning| warning.span.start);
+    let op = if checker.named {
+        Op::Let {
+            value: Box::new(Op::Element(0)),
+            body: Box::new(outcome.op),
+        }
+    } else {
+        outcome.op
+    };
     Ok(Typed {
-        op: Arc::new(if checker.named {
-            Op::Let {
-                value: Box::new(Op::Element(0)),
-                body: Box::new(outcome.op),
-            }
-        } else {
-            outcome.op
-        }),
+        reads: reads(&op, schema),
+        op: Arc::new(op),
         windows: checker.windows.into(),
         type_: outcome.type_,
         span: body.span,

@@ -185,9 +185,7 @@ fn a_finished_job_is_left_alone_until_its_time_has_run_out_however_it_ended() {
         (kinds(&succeeded.decide()), pause(&succeeded.decide())),
         (Vec::new(), None)
     );
-    let failed = situation_of(&json!({"evaluationInfo": {"segmentation": true}}))
-        .at(20)
-        .decided();
+    let failed = situation_of(&json!({"fields": "a..b"})).at(20).decided();
     for over in [succeeded, failed] {
         let over = over.execution("ttlSecondsAfterFinished", &json!(60));
         assert_eq!(pause(&over.clone().at(79).decide()), Some(1));
@@ -197,9 +195,7 @@ fn a_finished_job_is_left_alone_until_its_time_has_run_out_however_it_ended() {
 
 #[test]
 fn a_job_that_runs_for_a_failed_export_job_is_stopped() {
-    let failed = situation_of(&json!({"evaluationInfo": {"segmentation": true}}))
-        .decided()
-        .with_job(|_| ());
+    let failed = situation_of(&json!({"fields": "a..b"})).decided().with_job(|_| ());
     assert_eq!(kinds(&failed.decide()), ["delete job"]);
 }
 
@@ -249,7 +245,7 @@ fn a_pod_that_does_not_say_why_is_named() {
 
 #[test]
 fn a_clean_up_that_was_given_up_does_not_go_on() {
-    let failed = situation_of(&json!({"evaluationInfo": {"segmentation": true}})).decided();
+    let failed = situation_of(&json!({"fields": "a..b"})).decided();
     let going = failed.with_abort_job(|_| ());
     assert_eq!(kinds(&going.decide()), ["delete abort job"]);
     assert_eq!(

@@ -136,13 +136,13 @@ fn waiting_for_references_ends_by_the_operators_setting_or_by_the_jobs_deadline(
 }
 
 #[test]
-fn what_this_version_does_not_do_fails_at_once() {
-    let decision = situation_of(&json!({"evaluationInfo": {"segmentation": true}})).decide();
+fn a_spec_that_cannot_be_used_fails_at_once() {
+    let decision = situation_of(&json!({"fields": "a..b"})).decide();
     assert_eq!(kinds(&decision), ["status FAILED", "event Failed"]);
     let status = written(&decision);
-    assert_eq!(outcome(&status).1[0].0, code::UNSUPPORTED);
+    assert_eq!(outcome(&status).1[0].0, code::INVALID_SPEC);
     assert!(status.id.is_some() && status.destination.is_some());
-    assert!(condition(&status, "Failed").starts_with("True/Unsupported: "));
+    assert!(condition(&status, "Failed").starts_with("True/InvalidSpec: "));
     assert!(condition(&status, "Complete").starts_with("False/"));
 }
 

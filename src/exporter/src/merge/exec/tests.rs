@@ -79,6 +79,7 @@ fn merge(batches: Vec<RecordBatch>) -> ProfileMergeExec {
         empty_profiles: false,
     };
     let rules = Rules {
+        evaluation: None,
         fragments: FragmentRules::new(
             &AttributeRule::TimestampOrdered,
             &UpsertDatasets::Listed(vec!["up".to_owned()]),

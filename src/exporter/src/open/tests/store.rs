@@ -183,6 +183,7 @@ pub(super) fn plan(folder: &Path) -> ExportPlan {
             ingested_after: None,
             empty_profiles: false,
         },
+        evaluation: None,
         fields: FieldSelection::All,
         events: None,
         destination: DestinationPlan {

@@ -6,7 +6,7 @@ use exportjob_plan::{
 };
 use rand::{Rng as _, rngs::StdRng};
 
-use super::{chance, pick, rows, schema};
+use super::{chance, expression, pick, rows, schema};
 use crate::{
     reference::{
         self,
@@ -39,6 +39,9 @@ pub fn random(rng: &mut StdRng, plan: &mut ExportPlan, data: &Data) {
         plan.events = plan.events.take().map(|list| EventPlan { fields: chosen, ..list });
     }
     plan.fields = selected(rng, &reference::output(plan, data));
+    if !plan.selection.segments.is_empty() && chance(rng, 60) {
+        expression::evaluate(rng, plan, &reference::seen(plan, data));
+    }
 }
 
 fn policy(rng: &mut StdRng, plan: &mut ExportPlan) {

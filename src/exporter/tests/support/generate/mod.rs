@@ -1,5 +1,6 @@
 //! Small random stores and random jobs over them.
 
+mod expression;
 mod job;
 mod rows;
 mod schema;

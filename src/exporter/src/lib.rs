@@ -6,6 +6,7 @@ mod abort;
 mod commit;
 mod error;
 mod evaluate;
+mod explain;
 mod fields;
 mod keys;
 mod limits;
@@ -29,6 +30,7 @@ mod write;
 
 pub use abort::abort;
 pub use error::{Error, Result};
+pub use explain::{AudienceSize, Explanation, Strategy, TableExplanation, count_audience, estimate_audience, explain};
 pub use limits::Limits;
 pub use open::{Shard, open, open_shard, schema_of};
 pub use profiles::{ProfileBatch, ProfileStream, Profiles};

@@ -17,6 +17,7 @@ use self::{bucketed::Bucketed, joined::Joined, shuffled::Shuffled};
 use crate::{
     Error, Profiles, Progress, Result, Session,
     evaluate::{Definitions, Evaluation, Hidden, schema},
+    explain::Strategy,
     merge::{EventWindow, FragmentRules, ProfileMergeExec, Rules, SEGMENT_MEMBERSHIP, Shape},
     project::{
         columns::{Tables, asks_for, event_columns, shape},
@@ -25,6 +26,7 @@ use crate::{
     },
     read::{Kind, StoreTable},
     select::Audience,
+    shuffle::graph_fits,
 };
 
 /// The part of a bucketed store's profiles that one of several pods exports.
@@ -69,39 +71,38 @@ pub async fn open_shard(
     progress: Arc<Progress>,
     shard: Shard,
 ) -> Result<Profiles> {
-    let definitions = Definitions::read(plan)?;
-    let asks_for_events = definitions.as_ref().map(Definitions::ask_for_events).transpose()?;
-    let tables = open_tables(plan, session, asks_for_events.unwrap_or_default()).await?;
-    let shape = shape(plan, &tables)?;
-    let (evaluation, hidden) = definitions
-        .map(|definitions| definitions.compile(plan, &tables, &shape))
-        .transpose()?
-        .unzip();
-    let schema = Arc::new(Schema::new(shape.written.clone()));
-    let read = Read::of(&shape, hidden.unwrap_or_default());
+    let opened = open_plan(plan, session).await?;
+    let strategy = opened.strategy(plan, session, shard)?;
+    let Opened {
+        tables,
+        shape,
+        read,
+        evaluation,
+    } = opened;
     let cores = session.context.copied_config().target_partitions();
     let mut rules = rules(plan, evaluation);
-    let inputs = match Bucketed::new((plan, &tables, &read), session, &progress, shard)? {
-        Some(bucketed) => {
+    let inputs = match strategy {
+        Strategy::Bucketed => {
             // The buckets hold the profiles of the graph; without it each of their identities is a profile.
             rules.by_identity = plan.merge_policy.identity_graph == IdentityGraphKind::None;
-            bucketed.inputs()?
+            Bucketed::new((plan, &tables, &read), session, &progress, shard)?.inputs()?
         }
-        None if shard.count > 1 => return Err(not_bucketed(plan)),
-        None => match Shuffled::new((plan, &tables, &read), session, &progress) {
-            Some(shuffled) => shuffled.inputs(session).await?,
-            None => {
-                let joined = Joined {
-                    plan,
-                    tables: &tables,
-                    read: &read,
-                    partitions: cores,
-                    progress: &progress,
-                };
-                joined.inputs(session).await?
-            }
-        },
+        Strategy::Shuffled => {
+            let shuffled = Shuffled::new((plan, &tables, &read), session, &progress);
+            shuffled.inputs(session).await?
+        }
+        Strategy::Joined => {
+            let joined = Joined {
+                plan,
+                tables: &tables,
+                read: &read,
+                partitions: cores,
+                progress: &progress,
+            };
+            joined.inputs(session).await?
+        }
     };
+    let schema = Arc::new(Schema::new(shape.written.clone()));
     let merge: Arc<dyn ExecutionPlan> = Arc::new(ProfileMergeExec::new(inputs, shape, rules));
     let delivery = Delivery {
         schema: schema.clone(),
@@ -110,6 +111,52 @@ pub async fn open_shard(
     };
     let parts = parts(&merge, &session.context.task_ctx(), &delivery, cores);
     Ok(Profiles { schema, parts })
+}
+
+/// A store that is open for a plan: its tables, and what of them is needed.
+pub(crate) struct Opened {
+    pub tables: Tables,
+    pub shape: Shape,
+    pub read: Read,
+    evaluation: Option<Evaluation>,
+}
+
+impl Opened {
+    /// How the rows of a profile come together.
+    pub fn strategy(&self, plan: &ExportPlan, session: &Session, shard: Shard) -> Result<Strategy> {
+        let buckets = self.tables.fragments.buckets;
+        if buckets.is_some() && self.tables.all().all(|table| table.buckets == buckets) {
+            return Ok(Strategy::Bucketed);
+        }
+        if shard.count > 1 {
+            return Err(not_bucketed(plan));
+        }
+        let is_graph = plan.merge_policy.identity_graph == IdentityGraphKind::Pdg;
+        let rows = self.tables.identities.as_ref().map_or(0, StoreTable::rows);
+        if is_graph && !graph_fits(rows, session.pool_bytes) {
+            return Ok(Strategy::Joined);
+        }
+        Ok(Strategy::Shuffled)
+    }
+}
+
+/// Opens what the plan needs, and finds out what of it is read.
+pub(crate) async fn open_plan(plan: &ExportPlan, session: &Session) -> Result<Opened> {
+    let definitions = Definitions::read(plan)?;
+    let asks_for_events = definitions.as_ref().map(Definitions::ask_for_events).transpose()?;
+    let tables = open_tables(plan, session, asks_for_events.unwrap_or_default()).await?;
+    let shape = shape(plan, &tables)?;
+    let (evaluation, hidden) = definitions
+        .map(|definitions| definitions.compile(plan, &tables, &shape))
+        .transpose()?
+        .unzip();
+    let read = Read::of(&shape, hidden.unwrap_or_default());
+    Ok(Opened {
+        tables,
+        shape,
+        read,
+        evaluation,
+    })
 }
 
 fn not_bucketed(plan: &ExportPlan) -> Error {
@@ -176,14 +223,14 @@ fn rules(plan: &ExportPlan, evaluation: Option<Evaluation>) -> Rules {
 }
 
 /// The customer's columns that are read of each table: those that are written, then those that are only looked at.
-struct Read {
-    fragments: Vec<Leaf>,
-    events: Vec<Leaf>,
-    memberships: Vec<Leaf>,
+pub(crate) struct Read {
+    pub fragments: Vec<Leaf>,
+    pub events: Vec<Leaf>,
+    pub memberships: Vec<Leaf>,
 }
 
 /// Path and type of a column that is no struct.
-type Leaf = (Vec<String>, DataType);
+pub(crate) type Leaf = (Vec<String>, DataType);
 
 impl Read {
     fn of(shape: &Shape, hidden: Hidden) -> Self {

@@ -29,7 +29,7 @@ pub(super) struct Bucketed<'a> {
 }
 
 impl<'a> Bucketed<'a> {
-    /// The store, if all tables that are open are bucketed alike.
+    /// The store, whose tables that are open are all bucketed alike.
     ///
     /// # Errors
     /// `COLUMN_TYPE` when one has numbers for keys and another texts.
@@ -38,16 +38,11 @@ impl<'a> Bucketed<'a> {
         session: &Session,
         progress: &'a Arc<Progress>,
         shard: Shard,
-    ) -> Result<Option<Self>> {
-        let Some(count) = tables.fragments.buckets else {
-            return Ok(None);
-        };
-        if tables.all().any(|table| table.buckets != Some(count)) {
-            return Ok(None);
-        }
+    ) -> Result<Self> {
+        let count = tables.fragments.buckets.unwrap_or(1);
         let numbers = (0..count).filter(|number| shard.takes(*number)).collect();
         let cores = session.context.copied_config().target_partitions();
-        Ok(Some(Self {
+        Ok(Self {
             plan,
             tables,
             read,
@@ -57,7 +52,7 @@ impl<'a> Bucketed<'a> {
                 core_bytes: session.pool_bytes / cores.max(1),
             },
             key: key_type(tables)?,
-        }))
+        })
     }
 
     /// One partition for each bucket.

@@ -15,7 +15,7 @@ use crate::{
         roles::{DATASET, IDENTITY, NAMESPACE, Role, VALID_UNTIL},
     },
     session::engine_error,
-    shuffle::{Shuffle, Source, Sources, graph_fits},
+    shuffle::{Shuffle, Source, Sources},
     stitch::nothing,
 };
 
@@ -32,25 +32,20 @@ pub(super) struct Shuffled<'a> {
 }
 
 impl<'a> Shuffled<'a> {
-    /// The store; `None` if its graph does not fit into memory.
+    /// The store, whose graph fits into memory.
     pub fn new(
         (plan, tables, read): (&'a ExportPlan, &'a Tables, &'a Read),
         session: &Session,
         progress: &'a Arc<Progress>,
-    ) -> Option<Self> {
-        let is_graph = plan.merge_policy.identity_graph == IdentityGraphKind::Pdg;
-        let rows = tables.identities.as_ref().map_or(0, StoreTable::rows);
-        if is_graph && !graph_fits(rows, session.pool_bytes) {
-            return None;
-        }
+    ) -> Self {
         let cores = session.context.copied_config().target_partitions();
-        Some(Self {
+        Self {
             plan,
             tables,
             read,
             progress,
             core_bytes: session.pool_bytes / cores.max(1),
-        })
+        }
     }
 
     /// The inputs, each with a partition for each bucket.

@@ -22,7 +22,7 @@ use super::{
     chosen::Chosen,
     delta::scan_failed,
     files::{broken, cannot_read},
-    mask::mask,
+    mask::{leaves_of, mask},
     recipe::{Getter, Wanted},
     table::{Input, Part},
 };
@@ -87,6 +87,23 @@ impl Reader {
             }
             _ => 0,
         }
+    }
+
+    /// Compressed bytes of a Parquet file: of all columns, and of those that are read.
+    pub fn bytes(&self) -> (u64, u64) {
+        let Input::Parquet(file) = &self.part.input else {
+            return (0, 0);
+        };
+        let leaves = leaves_of(file.metadata.schema().fields(), &self.columns());
+        let (mut all, mut own) = (0, 0);
+        for group in file.metadata.metadata().row_groups() {
+            for (leaf, column) in group.columns().iter().enumerate() {
+                let bytes = u64::try_from(column.compressed_size()).unwrap_or_default();
+                all += bytes;
+                own += if leaves.contains(&leaf) { bytes } else { 0 };
+            }
+        }
+        (all, own)
     }
 
     /// Columns of the part that are read, with the types that they are read as.

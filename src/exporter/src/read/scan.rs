@@ -65,6 +65,18 @@ impl StoreScan {
 }
 
 impl StoreScan {
+    /// Bytes of the Parquet files of `table`, compressed: of all columns, and of those that are wanted.
+    pub fn bytes(table: &StoreTable, wanted: &[Wanted]) -> Result<(u64, u64)> {
+        let schema = Wanted::schema(wanted);
+        let (mut all, mut own) = (0, 0);
+        for part in &table.parts {
+            let bytes = Reader::new(part, wanted, &schema)?.bytes();
+            all += bytes.0;
+            own += bytes.1;
+        }
+        Ok((all, own))
+    }
+
     /// The same with batches of at most so many rows, whatever the engine's are.
     pub fn with_batch_rows(mut self, rows: usize) -> Self {
         self.batch_rows = Some(rows);

@@ -16,6 +16,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run an ExportJob here, without a cluster
     Run(RunArguments),
+    /// Say what an ExportJob would read and whom it would reach, without writing anything
+    Explain(ExplainArguments),
     /// Check the expression of a segment, or try it on a profile
     Pql {
         #[command(subcommand)]
@@ -93,6 +95,36 @@ pub(crate) struct RunArguments {
     /// Memory that the export may use, such as 2Gi [default: spec.execution.resources.limits.memory, else 2Gi]
     #[arg(long, value_name = "QUANTITY", value_parser = crate::quantity::bytes)]
     pub(crate) memory: Option<usize>,
+}
+
+const EXPLAIN_HELP: &str = "\
+The manifests are those of `run`. Without --exact no row is read but the memberships' that say who is in a segment; a
+segment's size is then at most what is printed: a profile counts once for each of its identities that are listed.
+With --exact the audience is counted by merging its profiles, of which only what decides about it is read.
+
+Exit code: 0 it was explained; 1 the store cannot be read; 2 bad input.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_HELP)]
+pub(crate) struct ExplainArguments {
+    /// Manifest to read; `-` for standard input. May be given several times
+    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Folder that stands for what a cluster mounts at a path, such as /store=./data. May be given several times
+    #[arg(long = "volume", value_name = "PATH=DIR", value_parser = volume)]
+    pub(crate) volumes: Vec<(PathBuf, PathBuf)>,
+    /// How the explanation is printed
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    /// Which ExportJob to explain, where the manifests have several
+    #[arg(long, value_name = "JOB")]
+    pub(crate) name: Option<String>,
+    /// Memory that it may use, such as 2Gi [default: spec.execution.resources.limits.memory, else 2Gi]
+    #[arg(long, value_name = "QUANTITY", value_parser = crate::quantity::bytes)]
+    pub(crate) memory: Option<usize>,
+    /// Count the audience instead of estimating it
+    #[arg(long)]
+    pub(crate) exact: bool,
 }
 
 /// How the job is printed.

@@ -1,8 +1,9 @@
-//! `kubectl-exportjob`: a kubectl plugin that runs an ExportJob without a cluster.
+//! `kubectl-exportjob`: a kubectl plugin that runs and explains an ExportJob without a cluster.
 #![forbid(unsafe_code)]
 
 mod args;
 mod error;
+mod explain;
 mod locations;
 mod manifests;
 mod output;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         .init();
     let outcome = match args::Arguments::parse().command {
         args::Command::Run(arguments) => run::run(&arguments),
+        args::Command::Explain(arguments) => explain::run(&arguments),
         args::Command::Pql { command } => pql::run(&command),
         args::Command::Version => {
             println!("kubectl-exportjob {}", env!("CARGO_PKG_VERSION"));

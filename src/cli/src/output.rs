@@ -74,7 +74,7 @@ fn table(export_job: &ExportJob) -> String {
 }
 
 /// Rows in columns as wide as their widest cell.
-fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();

@@ -76,7 +76,7 @@ fn refuse_waiting(export_job: &ExportJob) -> Result<(), Error> {
     Ok(())
 }
 
-fn limits(export_job: &ExportJob, memory: Option<usize>) -> Result<Limits, Error> {
+pub(crate) fn limits(export_job: &ExportJob, memory: Option<usize>) -> Result<Limits, Error> {
     let mut limits = Limits::default();
     let declared = export_job
         .spec
@@ -108,7 +108,7 @@ fn limits(export_job: &ExportJob, memory: Option<usize>) -> Result<Limits, Error
 }
 
 /// The plan of a new job: the time makes its UID, and so its batches, its own.
-fn plan(resources: &mut Resources, now: Timestamp) -> Result<ExportPlan, Error> {
+pub(crate) fn plan(resources: &mut Resources, now: Timestamp) -> Result<ExportPlan, Error> {
     let export_job = &mut resources.export_job;
     let sources: Vec<String> = resources
         .sources

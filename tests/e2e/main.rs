@@ -16,6 +16,7 @@ mod exports;
 mod failures;
 mod interruptions;
 mod resources;
+mod segments;
 mod settings;
 mod waiting;
 mod writes;

@@ -13,6 +13,10 @@
 - apiGroups: [exportjob.dev]
   resources: [profilestores, datasets, segmentdefinitions]
   verbs: [list, watch]
+# Whether the expressions of segments are right.
+- apiGroups: [exportjob.dev]
+  resources: [segmentdefinitions/status]
+  verbs: [patch]
 # The export's Job and the one that aborts it: get after "already exists", patch for suspending and resuming.
 - apiGroups: [batch]
   resources: [jobs]

@@ -30,7 +30,9 @@ pub use profile_store::{
     HostPath, IdentityGraph, IdentityGraphType, MembershipStates, MergePolicy, PersistentVolumeClaim, ProfileStore,
     ProfileStoreSpec, Table, TableFormat, Tables, Volume,
 };
-pub use segment_definition::{Expression, ExpressionFormat, ExpressionType, SegmentDefinition, SegmentDefinitionSpec};
+pub use segment_definition::{
+    Expression, ExpressionFormat, ExpressionType, SegmentDefinition, SegmentDefinitionSpec, SegmentDefinitionStatus,
+};
 pub use status::{
     Batch, ComputeGatewayJobId, DestinationStatus, ErrorRecord, ExportJobStatus, MergePolicyStatus, Metrics, Phase,
     Progress, TimeSpan,

@@ -1,5 +1,6 @@
 //! `SegmentDefinition`: what a segment id stands for.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,9 +19,20 @@ use crate::{DEFAULT_SEGMENT_NAMESPACE, MergePolicyReference, rules};
     derive = "PartialEq",
     derive = "Default",
     cel,
+    status = "SegmentDefinitionStatus",
     doc = "A SegmentDefinition gives a segment its merge policy and its expression.",
     printcolumn(name = "Segment", type_ = "string", json_path = ".spec.name"),
     printcolumn(name = "Policy", type_ = "string", json_path = ".spec.mergePolicy.id"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -50,6 +62,25 @@ impl SegmentDefinitionSpec {
     pub fn namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or(DEFAULT_SEGMENT_NAMESPACE)
     }
+}
+
+/// Whether the expression of a segment can be used. Times are milliseconds since 1970-01-01T00:00:00Z.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SegmentDefinitionStatus {
+    /// Generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// When that generation was first checked, in epoch milliseconds. Jobs that were created before tell nothing about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_time: Option<i64>,
+
+    /// `Ready`: whether the expression can be evaluated. Where it cannot, the reason is the code of the error, and the
+    /// message says where the error is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
 }
 
 /// An expression over a profile.

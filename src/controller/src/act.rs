@@ -1,5 +1,6 @@
 //! Everything that is written to the API server.
 
+mod definition;
 mod register;
 mod writer;
 
@@ -10,6 +11,7 @@ use thiserror::Error;
 use tracing::warn;
 
 use crate::{context::Shared, decision::Act, notice::Notice, refusals::Refusal};
+pub use definition::apply_definition_status;
 use writer::Writer;
 
 /// What became of a write.

@@ -156,6 +156,7 @@ fn classify(method: &Method, path: &str, watch: bool) -> (&'static str, &'static
         (Some("exportjobs"), _) => "exportjobs",
         (Some("profilestores"), _) => "profilestores",
         (Some("datasets"), _) => "datasets",
+        (Some("segmentdefinitions"), Some("status")) => "segmentdefinitions/status",
         (Some("segmentdefinitions"), _) => "segmentdefinitions",
         (Some("jobs"), _) => "jobs",
         (Some("pods"), _) => "pods",

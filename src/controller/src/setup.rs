@@ -39,6 +39,7 @@ use crate::{
     backoff::Backoff,
     client::{self, ClientError},
     context::{Context, Shared},
+    definitions,
     expectations::Expectations,
     health::{self, Health, HealthError},
     ids::Ids,
@@ -49,7 +50,7 @@ use crate::{
     refusals::Refusals,
     register::ApiRegister,
     schema,
-    stores::{self, Stores, Triggers},
+    stores::{self, Started, Stores, Triggers},
     telemetry,
     watch::Observers,
 };
@@ -291,7 +292,18 @@ impl Process {
         }
         let mut scopes = Vec::new();
         for namespace in namespaces {
-            let (stores, trigger, triggers) = stores::start(&self.client, namespace, &self.observers, tasks).await;
+            let Started {
+                stores,
+                trigger,
+                triggers,
+                changed,
+            } = stores::start(&self.client, namespace, &self.observers, tasks).await;
+            tasks.spawn(definitions::keep(
+                self.client.clone(),
+                stores.definitions.clone(),
+                stores.export_jobs.clone(),
+                changed,
+            ));
             let running = stores.clone();
             tasks.spawn(progress::poll(
                 shared.settings.progress_interval,

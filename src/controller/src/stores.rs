@@ -22,7 +22,9 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use crate::{
+    definitions::Changed,
     progress::Target,
+    segments::can_tell,
     warnings::{self, Warnings},
     watch::{self, Observers, Watch, trim_metadata},
 };
@@ -52,14 +54,64 @@ const SELECTOR: &str = "app.kubernetes.io/managed-by=exportjob-controller";
 /// ExportJobs that something has happened to.
 pub type Triggers = UnboundedReceiver<ObjectRef<ExportJob>>;
 
+/// What a change is told to.
+#[derive(Clone)]
+struct Senders {
+    /// ExportJobs to look at.
+    export_jobs: UnboundedSender<ObjectRef<ExportJob>>,
+    /// Namespaces whose definitions are to be judged.
+    definitions: UnboundedSender<String>,
+}
+
+/// What a change concerns.
+#[derive(Default)]
+struct Concerned {
+    export_jobs: Vec<ObjectRef<ExportJob>>,
+    definitions_of: Option<String>,
+}
+
+impl From<Vec<ObjectRef<ExportJob>>> for Concerned {
+    fn from(export_jobs: Vec<ObjectRef<ExportJob>>) -> Self {
+        Self {
+            export_jobs,
+            definitions_of: None,
+        }
+    }
+}
+
+impl Senders {
+    /// The receivers only go when the process ends.
+    fn tell(&self, concerned: Concerned) {
+        for export_job in concerned.export_jobs {
+            let _ = self.export_jobs.unbounded_send(export_job);
+        }
+        if let Some(namespace) = concerned.definitions_of {
+            let _ = self.definitions.unbounded_send(namespace);
+        }
+    }
+}
+
+/// A scope whose watches run.
+pub struct Started {
+    /// Its caches.
+    pub stores: Stores,
+    /// For telling of ExportJobs that something has happened to.
+    pub trigger: UnboundedSender<ObjectRef<ExportJob>>,
+    /// Who is told of those.
+    pub triggers: Triggers,
+    /// Who is told of definitions.
+    pub changed: Changed,
+}
+
 /// Starts the watches of a scope and waits until its caches are filled. The watches end with `tasks`.
 pub async fn start(
     client: &Client,
     namespace: Option<&str>,
     observers: &Observers,
     tasks: &mut JoinSet<()>,
-) -> (Stores, UnboundedSender<ObjectRef<ExportJob>>, Triggers) {
+) -> Started {
     let (trigger, triggers) = unbounded();
+    let (definitions_changed, changed) = unbounded();
     let (export_jobs, export_jobs_writer) = reflector::store();
     let (jobs, jobs_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
@@ -81,29 +133,21 @@ pub async fn start(
         observers,
         tasks,
         stores: &stores,
-        trigger: &trigger,
+        senders: Senders {
+            export_jobs: trigger.clone(),
+            definitions: definitions_changed,
+        },
     };
-    let all = Config::default();
-    let ours = Config::default().labels(SELECTOR);
-    scope.watch(
-        "exportjobs",
-        &all,
-        export_jobs_writer,
-        trim_metadata,
-        |_, export_job| vec![ObjectRef::from_obj(export_job)],
-    );
-    scope.watch("jobs", &ours, jobs_writer, trim_job, |_, job| {
-        owner(&job.metadata).into_iter().collect()
-    });
-    scope.watch("pods", &ours, pods_writer, trim_pod, |stores, pod| {
-        stores.owner_of_pod(pod).into_iter().collect()
-    });
-    scope.watch_references("profilestores", profile_stores_writer);
-    scope.watch_references("datasets", datasets_writer);
-    scope.watch_references("segmentdefinitions", definitions_writer);
+    scope.watch_jobs(export_jobs_writer, jobs_writer, pods_writer);
+    scope.watch_references(profile_stores_writer, datasets_writer, definitions_writer);
     stores.filled().await;
     scope.watch_events();
-    (stores, trigger, triggers)
+    Started {
+        stores,
+        trigger,
+        triggers,
+        changed,
+    }
 }
 
 struct Scope<'a> {
@@ -112,7 +156,12 @@ struct Scope<'a> {
     observers: &'a Observers,
     tasks: &'a mut JoinSet<()>,
     stores: &'a Stores,
-    trigger: &'a UnboundedSender<ObjectRef<ExportJob>>,
+    senders: Senders,
+}
+
+/// A change of something that jobs refer to concerns the jobs of the namespace that have not started.
+fn waiting_for<K: Resource>(stores: &Stores, object: &K) -> Concerned {
+    stores.not_started(object.meta().namespace.as_deref()).into()
 }
 
 impl Scope<'_> {
@@ -132,7 +181,7 @@ impl Scope<'_> {
         config: &Config,
         writer: Writer<K>,
         trim: fn(&mut K),
-        concerned: fn(&Stores, &K) -> Vec<ObjectRef<ExportJob>>,
+        concerned: fn(&Stores, &K) -> Concerned,
     ) where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
@@ -148,35 +197,55 @@ impl Scope<'_> {
             resource,
             trim,
         };
-        let (stores, trigger) = (self.stores.clone(), self.trigger.clone());
+        let (stores, senders) = (self.stores.clone(), self.senders.clone());
         self.tasks
             .spawn(watch::keep(watch, writer, self.observers.clone(), move |object| {
-                for export_job in concerned(&stores, object) {
-                    // The receiver only goes when the process ends.
-                    let _ = trigger.unbounded_send(export_job);
-                }
+                senders.tell(concerned(&stores, object));
             }));
     }
 
-    /// A change of something that jobs refer to concerns the jobs of the namespace that have not started.
-    fn watch_references<K>(&mut self, resource: &'static str, writer: Writer<K>)
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
-    {
-        self.watch(resource, &Config::default(), writer, trim_metadata, |stores, object| {
-            let namespace = object.meta().namespace.as_deref();
-            stores.not_started(namespace)
+    /// Jobs and what the operator makes for them.
+    fn watch_jobs(&mut self, export_jobs: Writer<ExportJob>, jobs: Writer<Job>, pods: Writer<Pod>) {
+        let all = Config::default();
+        let ours = Config::default().labels(SELECTOR);
+        self.watch("exportjobs", &all, export_jobs, trim_metadata, |_, export_job| {
+            Concerned {
+                export_jobs: vec![ObjectRef::from_obj(export_job)],
+                definitions_of: export_job.namespace().filter(|_| can_tell(export_job)),
+            }
+        });
+        self.watch("jobs", &ours, jobs, trim_job, |_, job| {
+            Vec::from_iter(owner(&job.metadata)).into()
+        });
+        self.watch("pods", &ours, pods, trim_pod, |stores, pod| {
+            Vec::from_iter(stores.owner_of_pod(pod)).into()
         });
     }
 
+    /// What jobs refer to.
+    fn watch_references(
+        &mut self,
+        profile_stores: Writer<ProfileStore>,
+        datasets: Writer<Dataset>,
+        definitions: Writer<SegmentDefinition>,
+    ) {
+        let all = Config::default();
+        self.watch("profilestores", &all, profile_stores, trim_metadata, waiting_for);
+        self.watch("datasets", &all, datasets, trim_metadata, waiting_for);
+        self.watch(
+            "segmentdefinitions",
+            &all,
+            definitions,
+            trim_metadata,
+            |stores, definition| Concerned {
+                definitions_of: definition.namespace(),
+                ..waiting_for(stores, definition)
+            },
+        );
+    }
+
     fn watch_events(&mut self) {
-        let (stores, trigger) = (self.stores.clone(), self.trigger.clone());
+        let (stores, senders) = (self.stores.clone(), self.senders.clone());
         let known = self.stores.clone();
         self.tasks.spawn(warnings::watch(
             self.api::<Event>(),
@@ -184,9 +253,7 @@ impl Scope<'_> {
             self.observers.clone(),
             move |object| known.owner_of(object).is_some(),
             move |object| {
-                if let Some(export_job) = stores.owner_of(object) {
-                    let _ = trigger.unbounded_send(export_job);
-                }
+                senders.tell(Vec::from_iter(stores.owner_of(object)).into());
             },
         ));
     }
@@ -296,80 +363,4 @@ fn trim_pod(pod: &mut Pod) {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use kube_runtime::watcher;
-    use serde_json::json;
-
-    use super::*;
-
-    fn stores() -> (Stores, Writer<ExportJob>, Writer<Job>) {
-        let (export_jobs, export_jobs_writer) = reflector::store();
-        let (jobs, jobs_writer) = reflector::store();
-        let stores = Stores {
-            export_jobs,
-            jobs,
-            pods: reflector::store().0,
-            profile_stores: reflector::store().0,
-            datasets: reflector::store().0,
-            definitions: reflector::store().0,
-            warnings: Warnings::default(),
-        };
-        (stores, export_jobs_writer, jobs_writer)
-    }
-
-    fn job() -> Job {
-        serde_json::from_value(json!({"metadata": {"name": "j", "namespace": "n", "ownerReferences": [
-            {"apiVersion": "exportjob.dev/v1alpha1", "kind": "ExportJob", "name": "e.x", "uid": "u", "controller": true}
-        ]}, "spec": {"template": {"spec": {"containers": [{"name": "c"}]}}}}))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_pod_concerns_the_export_job_of_its_job() {
-        let (stores, _, mut jobs) = stores();
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n", "ownerReferences": [
-            {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u", "controller": true}
-        ]}}))
-        .unwrap();
-        assert_eq!(stores.owner_of_pod(&pod), None, "its Job is not known");
-        jobs.apply_watcher_event(&watcher::Event::Apply(job()));
-        assert_eq!(stores.owner_of_pod(&pod), Some(ObjectRef::new("e.x").within("n")));
-    }
-
-    #[test]
-    fn a_change_of_a_reference_concerns_the_jobs_of_its_namespace_that_have_not_started() {
-        let (stores, mut export_jobs, _) = stores();
-        for (name, namespace, phase) in [
-            ("waiting", "n", json!({"phase": "NEW"})),
-            ("fresh", "n", json!({})),
-            ("running", "n", json!({"phase": "PROCESSING"})),
-            ("elsewhere", "m", json!({"phase": "NEW"})),
-        ] {
-            let export_job = serde_json::from_value(json!({
-                "apiVersion": "exportjob.dev/v1alpha1", "kind": "ExportJob",
-                "metadata": {"name": name, "namespace": namespace},
-                "spec": {"destination": {"datasetId": "d"}, "schema": {"name": "_xdm.context.profile"}},
-                "status": phase
-            }))
-            .unwrap();
-            export_jobs.apply_watcher_event(&watcher::Event::Apply(export_job));
-        }
-        let mut names: Vec<String> = stores
-            .not_started(Some("n"))
-            .into_iter()
-            .map(|found| found.name)
-            .collect();
-        names.sort();
-        assert_eq!(names, ["fresh", "waiting"]);
-    }
-
-    #[test]
-    fn a_cached_job_has_no_pod_template() {
-        let mut job = job();
-        trim_job(&mut job);
-        assert_eq!(job.spec.unwrap().template, PodTemplateSpec::default());
-        assert!(job.metadata.owner_references.is_some());
-    }
-}
+mod tests;

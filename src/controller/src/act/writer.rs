@@ -255,7 +255,7 @@ impl<'a> Writer<'a> {
 }
 
 /// What the API server made of a write to an object that was observed.
-enum Answer<T> {
+pub(super) enum Answer<T> {
     /// It did it; the object as it is now.
     Current(T),
     /// There is no such object any more.
@@ -265,7 +265,7 @@ enum Answer<T> {
 }
 
 /// Not found and conflict are answers, no errors.
-fn accept<T>(step: &'static str, answer: Result<T, kube::Error>) -> Result<Answer<T>, ActError> {
+pub(super) fn accept<T>(step: &'static str, answer: Result<T, kube::Error>) -> Result<Answer<T>, ActError> {
     match answer {
         Ok(object) => Ok(Answer::Current(object)),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Answer::Gone),

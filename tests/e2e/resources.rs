@@ -117,8 +117,8 @@ const BAD: &[(Change, &[&str])] = &[
         &["spec.additionalFields.eventList.filter", "must not be after"],
     ),
     (
-        |s| s["execution"] = json!({"shards": 2}),
-        &["spec.execution.shards", "must be 1"],
+        |s| s["execution"] = json!({"shards": 257}),
+        &["spec.execution.shards", "must be between 1 and 256"],
     ),
     (
         |s| s["execution"] = json!({"backoffLimit": -1}),

@@ -41,11 +41,12 @@ pub struct Execution {
     #[x_kube(validation = Rule::new(rules::UNCHANGED).message(IMMUTABLE))]
     pub resources: Option<Resources>,
 
-    /// Number of pods that share the export. Only 1 is supported by this version.
+    /// Number of pods that share the export, each reading its share of the store's buckets. Default 1. More than 1 needs
+    /// a ProfileStore all of whose tables declare `bucketing`, with at least as many buckets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(
         validation = Rule::new(rules::UNCHANGED).message(IMMUTABLE),
-        validation = Rule::new("self == 1").message("must be 1: this version runs every export in one pod")
+        validation = Rule::new("self >= 1 && self <= 256").message("must be between 1 and 256")
     )]
     pub shards: Option<i32>,
 

@@ -35,7 +35,7 @@ pub use segment_definition::{
 };
 pub use status::{
     Batch, ComputeGatewayJobId, DestinationStatus, ErrorRecord, ExportJobStatus, MergePolicyStatus, Metrics, Phase,
-    Progress, TimeSpan,
+    Progress, Shards, TimeSpan,
 };
 
 /// API group of every resource here.

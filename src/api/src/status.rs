@@ -67,6 +67,10 @@ pub struct ExportJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
 
+    /// The pods that share the export, where `execution.shards` asks for more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<Shards>,
+
     /// When the job was created, in epoch milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation_time: Option<i64>,
@@ -257,4 +261,14 @@ pub struct Progress {
     /// Profiles written so far, over all batches.
     #[serde(default)]
     pub profiles_written: i64,
+}
+
+/// The pods that share an export.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Shards {
+    /// How many there are.
+    pub total: i32,
+    /// How many have written their share. The last one commits it all.
+    pub succeeded: i32,
 }

@@ -173,8 +173,8 @@ fn each_bad_field_is_refused_with_its_name_and_what_it_must_be() {
         ),
         (
             "shards",
-            |s| s["execution"] = json!({"shards": 2}),
-            &["spec.execution.shards", "must be 1"],
+            |s| s["execution"] = json!({"shards": 257}),
+            &["spec.execution.shards", "must be between 1 and 256"],
         ),
         (
             "root",

@@ -108,10 +108,16 @@ pub fn export(export_job: &ExportJob, store: &ProfileStore, landing: &Landing, s
             pod_failure_policy: Some(failure_policy(&[exit::USER_ERROR, exit::ABORTED])),
             // A queue admits a Job by taking its suspension back.
             suspend: Some(execution.queue_name.is_some() || execution.suspend == Some(true)),
-            ..indexed(template)
+            ..indexed(template, shards(export_job))
         }),
         status: None,
     }
+}
+
+/// How many pods share the export.
+pub fn shards(export_job: &ExportJob) -> i32 {
+    let execution = export_job.spec.execution.as_ref();
+    execution.and_then(|execution| execution.shards).unwrap_or(1).max(1)
 }
 
 /// The Job that aborts the batches. `pods_started`: whether an export pod has ever started, as far as is known.
@@ -139,17 +145,18 @@ pub fn abort(export_job: &ExportJob, landing: &Landing, pods_started: bool, susp
             max_failed_indexes: Some(0),
             pod_failure_policy: Some(failure_policy(&[exit::USER_ERROR])),
             suspend: Some(suspend),
-            ..indexed(template)
+            ..indexed(template, 1)
         }),
         status: None,
     }
 }
 
-fn indexed(template: k8s_openapi::api::core::v1::PodTemplateSpec) -> JobSpec {
+/// All pods at once: the last one commits, and until then the others' files wait.
+fn indexed(template: k8s_openapi::api::core::v1::PodTemplateSpec, pods: i32) -> JobSpec {
     JobSpec {
         completion_mode: Some("Indexed".to_owned()),
-        completions: Some(1),
-        parallelism: Some(1),
+        completions: Some(pods),
+        parallelism: Some(pods),
         // No second pod before the first is gone.
         pod_replacement_policy: Some("Failed".to_owned()),
         template,

@@ -17,6 +17,7 @@ use crate::{
     ids::Known,
     job::UID_LABEL,
     observed::{ChildJob, Observed, PodFacts, References, Refusal, ServiceAccount, Trouble},
+    progress::combined,
     stores::Stores,
 };
 
@@ -61,7 +62,7 @@ pub async fn observe(
         job: child(&job_name(&name, &uid)),
         abort_job: child(&abort_job_name(&name, &uid)),
         pods: Vec::new(),
-        progress: shared.progress.of(&uid),
+        progress: None,
         refusal: refusal.map(|refusal| Refusal {
             permanent: refusal.is_permanent(),
             name: refusal.name,
@@ -72,6 +73,9 @@ pub async fn observe(
         return Ok(observed);
     }
     observed.pods = pods(stores, &namespace, &uid);
+    if let ChildJob::Present(job) = &observed.job {
+        observed.progress = combined(&shared.progress.of(&uid), &observed.pods, job);
+    }
     observed.references = Arc::new(references(stores, &namespace));
     if observed.job.present().is_none() {
         observed.service_account = service_account(&shared.client, export_job).await?;

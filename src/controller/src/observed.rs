@@ -35,7 +35,7 @@ pub struct Observed {
     pub abort_job: ChildJob,
     /// The pods of both.
     pub pods: Vec<PodFacts>,
-    /// What the running pod said last about its progress.
+    /// How far the export is, over all of its pods.
     pub progress: Option<ProgressReport>,
     /// How the API server refused the last [`ApplyPlan`](crate::decision::Act::ApplyPlan),
     /// [`ApplyJob`](crate::decision::Act::ApplyJob) or [`ApplyAbortJob`](crate::decision::Act::ApplyAbortJob).
@@ -106,6 +106,10 @@ pub struct JobFacts {
     pub terminating: i32,
     /// Pods that failed.
     pub failed: i32,
+    /// Pods that share its work.
+    pub shards: i32,
+    /// Pods that ended well.
+    pub succeeded: i32,
     /// How it ended.
     pub end: JobEnd,
     /// Whether an export pod had started when this clean-up Job was made.
@@ -122,7 +126,7 @@ pub enum JobEnd {
     /// It has not, or its pods are still going.
     #[default]
     NotYet,
-    /// A pod ended with exit code 0.
+    /// A pod of each shard ended with exit code 0.
     Complete {
         /// When.
         at_ms: i64,
@@ -145,6 +149,8 @@ pub struct PodFacts {
     pub name: String,
     /// UID of the Job that it belongs to.
     pub job_uid: String,
+    /// Which shard of the export it is, from 0.
+    pub shard: i32,
     /// When it was created.
     pub created_at_ms: i64,
     /// Whether it has a node. Before that, `trouble` says why not.
@@ -203,6 +209,8 @@ impl ChildJob {
             active: status.active.unwrap_or(0),
             terminating: status.terminating.unwrap_or(0),
             failed: status.failed.unwrap_or(0),
+            shards: spec.and_then(|spec| spec.completions).unwrap_or(1),
+            succeeded: status.succeeded.unwrap_or(0),
             end: end(&status),
             pods_started: annotation(crate::job::PODS_STARTED_ANNOTATION) != Some("false"),
             landing: annotation(crate::job::LANDING_ANNOTATION).and_then(|text| serde_json::from_str(text).ok()),
@@ -265,6 +273,7 @@ impl PodFacts {
         let mut facts = Self {
             name: pod.metadata.name.clone().unwrap_or_default(),
             job_uid: controller_uid(&pod.metadata),
+            shard: shard(pod),
             created_at_ms: millis(pod.metadata.creation_timestamp.as_ref()).unwrap_or_default(),
             scheduled: scheduled.is_some_and(|condition| condition.status == "True"),
             started,
@@ -288,6 +297,13 @@ impl PodFacts {
         }
         facts
     }
+}
+
+/// Which shard of the export a pod is: its number in the Indexed Job.
+pub fn shard(pod: &Pod) -> i32 {
+    const LABEL: &str = "batch.kubernetes.io/job-completion-index";
+    let label = pod.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL));
+    label.and_then(|label| label.parse().ok()).unwrap_or(0)
 }
 
 fn condition<'a>(

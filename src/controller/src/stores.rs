@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     definitions::Changed,
+    observed::shard,
     progress::Target,
     segments::can_tell,
     warnings::{self, Warnings},
@@ -314,6 +315,7 @@ impl Stores {
         Some(Target {
             uid,
             export_job,
+            shard: shard(pod),
             address: pod.status.as_ref()?.pod_ip.as_deref()?.parse().ok()?,
         })
     }

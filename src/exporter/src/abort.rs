@@ -7,6 +7,7 @@ use exportjob_plan::{ExportPlan, Outcome, RunReport};
 use crate::{
     Result,
     commit::{self, Dataset, Decision, Proposal},
+    shard::Manifests,
     write,
 };
 
@@ -28,12 +29,15 @@ pub async fn abort(plan: &ExportPlan) -> Result<RunReport> {
         Decision::Won(version) => {
             tracing::info!(version, "aborted");
             report.table_version = i64::try_from(version).ok();
-            report.files_removed = write::clear_batches(&dataset, &plan.batches, &HashSet::new()).await?;
-            Ok(report)
+            clear(&dataset, plan, report).await
         }
-        Decision::Aborted => {
-            report.files_removed = write::clear_batches(&dataset, &plan.batches, &HashSet::new()).await?;
-            Ok(report)
-        }
+        Decision::Aborted => clear(&dataset, plan, report).await,
     }
+}
+
+/// The manifests go after the files: where the files cannot be removed they still say which there are.
+async fn clear(dataset: &Dataset, plan: &ExportPlan, mut report: RunReport) -> Result<RunReport> {
+    report.files_removed = write::clear_batches(dataset, &plan.batches, &HashSet::new()).await?;
+    Manifests::of(dataset, &plan.batches).remove().await;
+    Ok(report)
 }

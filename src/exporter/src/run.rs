@@ -7,9 +7,10 @@ use exportjob_plan::{BatchReport, ExportPlan, Outcome, RunReport, Stage, code};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Error, Profiles, Progress, Result, Session,
+    Error, Profiles, Progress, Result, Session, Shard,
     commit::{self, Dataset, Decision, Landed, Proposal, Verdict, epoch_millis},
     open,
+    shard::{HandIn, Manifests},
     write::{self, Conform, Destination, Staged, Written},
 };
 
@@ -28,6 +29,8 @@ pub struct Export<'a> {
     pub progress: Arc<Progress>,
     /// Name of the attempt, part of its files' names: no other attempt may have the same.
     pub attempt: String,
+    /// Which part of the export it is; `None`: all of it.
+    pub shard: Option<Shard>,
     /// Memory for rows on their way into files, in bytes.
     pub write_bytes: usize,
     /// Stops the export, as long as it does not commit yet.
@@ -41,6 +44,7 @@ impl<'a> Export<'a> {
             plan,
             progress,
             attempt: unique(name),
+            shard: None,
             write_bytes: crate::Limits::default().write_bytes(),
             stop: CancellationToken::new(),
         }
@@ -49,9 +53,13 @@ impl<'a> Export<'a> {
     /// Exports the profiles that `open` gives: all batches are committed when this returns `Ok`, by this attempt or by
     /// an earlier one. `open` is not called if they were committed before.
     ///
+    /// Of a shard, `open` must give the profiles of its buckets alone. `Ok` with [`Outcome::Staged`] then means that its
+    /// part is written, and that the shard that comes last commits it; `open` is not called if an earlier attempt has
+    /// written it.
+    ///
     /// # Errors
     /// Nothing of this attempt is left in the dataset then, but for the one case in which the log itself cannot be
-    /// asked whether the commit has landed. `BATCH_ABORTED` if the batches are aborted, `INTERRUPTED` after
+    /// asked whether the commit has landed, and for the files of a shard that has handed them in. `BATCH_ABORTED` if the batches are aborted, `INTERRUPTED` after
     /// [`Export::stop`], `SCHEMA_CONFLICT`, `DATASET_UNUSABLE`, `DATASET_UNWRITABLE` and `COLUMN_TYPE` for what is wrong
     /// with the dataset or with what is written to it, and whatever `open` and its streams fail with.
     pub async fn execute<F, O>(&self, open: F) -> Result<RunReport>
@@ -59,24 +67,50 @@ impl<'a> Export<'a> {
         F: FnOnce() -> O,
         O: Future<Output = Result<Profiles>>,
     {
-        let started = epoch_millis();
         let dataset = Dataset::open(&self.plan.destination).await?;
         if let Some(state) = dataset.load().await? {
             match dataset.verdict(&state, &self.plan.batches).await? {
                 Verdict::Open => commit::vet(&dataset, &state)?,
                 Verdict::Aborted => return Err(aborted()),
-                Verdict::Committed => return Ok(self.done(commit::landed(&dataset, &state, self.plan).await?)),
+                Verdict::Committed => {
+                    let landed = commit::landed(&dataset, &state, self.plan).await?;
+                    if self.shard.is_some() {
+                        // Whoever committed may have died before it could.
+                        Manifests::of(&dataset, &self.plan.batches).remove().await;
+                    }
+                    return Ok(self.done(landed));
+                }
             }
         }
+        let hand_in = self.shard.map(|shard| HandIn {
+            export: self,
+            shard,
+            dataset: &dataset,
+            manifests: Manifests::of(&dataset, &self.plan.batches),
+        });
+        if let Some(hand_in) = &hand_in
+            && let Some(report) = hand_in.resume().await?
+        {
+            return Ok(report);
+        }
+        self.export(&dataset, open, hand_in).await
+    }
+
+    async fn export<F, O>(&self, dataset: &Dataset, open: F, hand_in: Option<HandIn<'_>>) -> Result<RunReport>
+    where
+        F: FnOnce() -> O,
+        O: Future<Output = Result<Profiles>>,
+    {
+        let started = epoch_millis();
         let profiles = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(Error::interrupted()),
             opened = open() => opened?,
         };
         let columns = commit::delta_schema(&profiles.schema)?;
-        let conform = Arc::new(Conform::new(commit::prepare(&dataset, &columns).await?)?);
+        let conform = Arc::new(Conform::new(commit::prepare(dataset, &columns).await?)?);
         self.progress.enter(Stage::Exporting);
-        let staged = Arc::new(Staged::new(&dataset, &self.attempt));
+        let staged = Arc::new(Staged::new(dataset, &self.attempt));
         let write_started = epoch_millis();
         let destination = Destination {
             staged: Arc::clone(&staged),
@@ -89,13 +123,16 @@ impl<'a> Export<'a> {
             Ok(written) => written,
             Err(error) => {
                 staged.remove().await;
-                return self.overtaken(&dataset, error).await;
+                return self.overtaken(dataset, error).await;
             }
         };
         let (files, mut report) = self.report(written);
         report.profile_export = Some((started, epoch_millis()));
         report.dataset_write = Some((write_started, epoch_millis()));
-        self.commit(&dataset, &staged, (files, conform.columns()), report).await
+        match hand_in {
+            Some(hand_in) => hand_in.hand_in(&staged, files, conform.columns(), report).await,
+            None => self.commit(dataset, &staged, (files, conform.columns()), report).await,
+        }
     }
 
     fn report(&self, written: Written) -> (Vec<Add>, RunReport) {
@@ -178,7 +215,7 @@ impl<'a> Export<'a> {
         }
     }
 
-    fn done(&self, landed: Landed) -> RunReport {
+    pub(crate) fn done(&self, landed: Landed) -> RunReport {
         tracing::info!(
             version = landed.version,
             "an earlier attempt has committed the batches: nothing to do"
@@ -188,7 +225,7 @@ impl<'a> Export<'a> {
     }
 }
 
-fn aborted() -> Error {
+pub(crate) fn aborted() -> Error {
     Error::new(
         code::BATCH_ABORTED,
         "the job was cancelled: its batches are aborted, and nothing was written",

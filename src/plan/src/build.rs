@@ -58,6 +58,8 @@ pub fn build(inputs: &Inputs<'_>) -> Result<ExportPlan, PlanError> {
     let evaluation = (asks && !selection.segments.is_empty())
         .then(|| evaluation(&selection.segments, inputs.definitions, started_at))
         .transpose()?;
+    let store = store_plan(store, inputs.locate)?;
+    let shards = shards(spec, &store)?;
     let metadata = &inputs.export_job.metadata;
     let uid = metadata.uid.clone().unwrap_or_default();
     Ok(ExportPlan {
@@ -69,7 +71,8 @@ pub fn build(inputs: &Inputs<'_>) -> Result<ExportPlan, PlanError> {
             id: inputs.id,
         },
         started_at,
-        store: store_plan(store, inputs.locate)?,
+        shards,
+        store,
         merge_policy,
         batches: batches(spec, &uid),
         selection,
@@ -85,6 +88,21 @@ pub fn build(inputs: &Inputs<'_>) -> Result<ExportPlan, PlanError> {
             )?,
             format: dataset.spec.format,
         },
+    })
+}
+
+/// How many pods share the export.
+fn shards(spec: &ExportJobSpec, store: &StorePlan) -> Result<u32, PlanError> {
+    let asked = spec.execution.as_ref().and_then(|execution| execution.shards);
+    let shards = asked.and_then(|shards| u32::try_from(shards).ok()).unwrap_or(1).max(1);
+    let buckets = store.buckets();
+    if shards == 1 || buckets.is_some_and(|buckets| shards <= buckets) {
+        return Ok(shards);
+    }
+    Err(PlanError::NotBucketed {
+        store: store.name.clone(),
+        shards,
+        buckets,
     })
 }
 

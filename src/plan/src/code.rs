@@ -4,6 +4,8 @@
 pub const UNSUPPORTED: &str = "UNSUPPORTED";
 /// A field of the spec has a value that cannot be used.
 pub const INVALID_SPEC: &str = "INVALID_SPEC";
+/// The job asks for several shards of a store that is not bucketed, or that has fewer buckets.
+pub const NOT_BUCKETED: &str = "NOT_BUCKETED";
 /// A referenced resource does not exist.
 pub const REFERENCE_NOT_FOUND: &str = "REFERENCE_NOT_FOUND";
 /// The listed segments have several merge policies.
@@ -50,6 +52,8 @@ pub const CANCELLED: &str = "CANCELLED";
 pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
 /// Pods failed more often than the job allows.
 pub const BACKOFF_LIMIT_EXCEEDED: &str = "BACKOFF_LIMIT_EXCEEDED";
+/// All shards have ended well, and none of them has told of the commit.
+pub const COMMIT_UNREPORTED: &str = "COMMIT_UNREPORTED";
 /// A pod of the job could not start.
 pub const POD_CANNOT_START: &str = "POD_CANNOT_START";
 /// The API server refused the Job that the controller made.

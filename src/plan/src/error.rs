@@ -17,6 +17,16 @@ pub enum PlanError {
         /// What is wrong, and what to do.
         message: String,
     },
+    /// The store has no buckets for so many shards.
+    #[error("spec.execution.shards is {shards}, {}", needs_buckets(.store, *.buckets))]
+    NotBucketed {
+        /// Name of the store.
+        store: String,
+        /// How many shards are asked for.
+        shards: u32,
+        /// How many buckets there are, if all tables have them.
+        buckets: Option<u32>,
+    },
     /// A referenced resource does not exist (yet).
     #[error("{reference} does not exist{}: create it and the job goes on, or delete the job", hint(.nearest.as_deref()))]
     NotFound {
@@ -113,6 +123,17 @@ impl fmt::Display for Reference {
     }
 }
 
+fn needs_buckets(store: &str, buckets: Option<u32>) -> String {
+    match buckets {
+        Some(buckets) => format!(
+            "and the tables of ProfileStore {store:?} have {buckets} buckets: ask for {buckets} or fewer, or rewrite the store with more (exportjob-exporter bucket)"
+        ),
+        None => format!(
+            "and shards share the buckets of a store, which ProfileStore {store:?} does not have in all of its tables: declare bucketing for each table that is written so, rewrite the store with buckets (exportjob-exporter bucket), or leave shards out"
+        ),
+    }
+}
+
 fn hint(nearest: Option<&str>) -> String {
     nearest
         .map(|name| format!(" (did you mean {name:?}?)"))
@@ -124,6 +145,7 @@ impl PlanError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::InvalidSpec { .. } => code::INVALID_SPEC,
+            Self::NotBucketed { .. } => code::NOT_BUCKETED,
             Self::NotFound { .. } => code::REFERENCE_NOT_FOUND,
             Self::PolicyConflict { .. } => code::MERGE_POLICY_CONFLICT,
             Self::Expression { code, .. } => code,
@@ -135,6 +157,7 @@ impl PlanError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InvalidSpec { .. } => "InvalidSpec",
+            Self::NotBucketed { .. } => "NotBucketed",
             Self::NotFound {
                 reference: Reference::ProfileStore(_),
                 ..

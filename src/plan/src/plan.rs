@@ -22,6 +22,8 @@ pub struct ExportPlan {
     pub job: JobIdentity,
     /// Start of the job in microseconds: memberships that ended before it are ignored.
     pub started_at: i64,
+    /// How many pods share the export. The one with index `i` reads the buckets `b` of the store with `b % shards == i`.
+    pub shards: u32,
     /// What is read.
     pub store: StorePlan,
     /// How it is merged.

@@ -17,5 +17,7 @@ pub const MEMORY_LIMIT_ENV: &str = "EXPORTJOB_MEMORY_LIMIT";
 pub const CPU_LIMIT_ENV: &str = "EXPORTJOB_CPU_LIMIT";
 /// Environment variable: name of the pod, which makes the names of its files its own.
 pub const POD_NAME_ENV: &str = "EXPORTJOB_POD_NAME";
+/// Environment variable: which shard the pod is, from 0. Kubernetes sets it in the pods of an Indexed Job.
+pub const SHARD_ENV: &str = "JOB_COMPLETION_INDEX";
 /// User and group id of export pods and of their volumes.
 pub const USER_ID: i64 = 65532;

@@ -15,6 +15,8 @@ pub const TERMINATION_MESSAGE_BYTES: usize = 4096;
 pub enum Outcome {
     /// This run committed the batches.
     Committed,
+    /// This shard has written its share; another one commits it with those of all.
+    Staged,
     /// The batches were committed before; the counts are those of that commit.
     AlreadyCommitted,
     /// The batches are aborted, by this run or before.
@@ -88,6 +90,25 @@ pub struct ReportedError {
 }
 
 impl RunReport {
+    /// Adds what another shard has done: counts add up, times span both.
+    pub fn add(&mut self, other: &Self) {
+        self.profiles_written += other.profiles_written;
+        self.profiles_matched += other.profiles_matched;
+        self.rows_read += other.rows_read;
+        self.files_removed += other.files_removed;
+        self.profile_export = both(self.profile_export, other.profile_export);
+        self.dataset_write = both(self.dataset_write, other.dataset_write);
+        for (namespace, profiles) in &other.profiles_by_namespace {
+            *self.profiles_by_namespace.entry(namespace.clone()).or_default() += profiles;
+        }
+        for batch in &other.batches {
+            match self.batches.iter_mut().find(|known| known.id == batch.id) {
+                Some(known) => known.profiles += batch.profiles,
+                None => self.batches.push(batch.clone()),
+            }
+        }
+    }
+
     /// An empty report.
     pub fn new(outcome: Outcome) -> Self {
         Self {
@@ -156,13 +177,21 @@ impl RunReport {
     }
 }
 
+/// The span from the earlier start to the later end.
+fn both(one: Option<(i64, i64)>, other: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    match (one, other) {
+        (Some((start, end)), Some((other_start, other_end))) => Some((start.min(other_start), end.max(other_end))),
+        (one, other) => one.or(other),
+    }
+}
+
 fn json(report: &RunReport) -> String {
     // A report has string keys and numbers only: it always serialises.
     serde_json::to_string(report).unwrap_or_default()
 }
 
 /// What an export is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Stage {
     /// Opening tables.
@@ -193,6 +222,27 @@ pub struct ProgressReport {
 }
 
 impl ProgressReport {
+    /// How far an export is of whose `shards` these are known. The rows of those that have not said anything yet are
+    /// estimated: buckets are alike.
+    pub fn of_shards(known: &[Self], shards: usize) -> Option<Self> {
+        let mut all = known.iter().copied().reduce(|mut sum, one| {
+            sum.stage = sum.stage.min(one.stage);
+            sum.rows_read += one.rows_read;
+            sum.rows_total = sum.rows_total.zip(one.rows_total).map(|(sum, one)| sum + one);
+            sum.profiles_matched += one.profiles_matched;
+            sum.profiles_written += one.profiles_written;
+            sum
+        })?;
+        if known.len() < shards {
+            let wide = |count: usize| i128::try_from(count).unwrap_or(i128::MAX);
+            all.rows_total = all.rows_total.map(|total| {
+                let total = i128::from(total).saturating_mul(wide(shards)) / wide(known.len());
+                i64::try_from(total).unwrap_or(i64::MAX)
+            });
+        }
+        Some(all)
+    }
+
     /// Share of the rows that have been read, 0 to 100; `None` while the total is not known.
     pub fn percent(&self) -> Option<u8> {
         let total = self.rows_total.filter(|total| *total > 0)?;

@@ -1,9 +1,9 @@
 //! A job that is over: how it is told, and when it goes.
 
 use exportjob_api::{ErrorRecord, Phase};
-use exportjob_plan::RunReport;
+use exportjob_plan::{RunReport, code};
 
-use super::{Look, duration};
+use super::{Look, duration, follow};
 use crate::{
     decision::{Act, Decision, Next},
     notice::Notice,
@@ -64,6 +64,10 @@ pub fn succeed(look: &Look<'_>, report: Option<&RunReport>, end_ms: i64) -> Vec<
             .get_or_insert_default()
             .export_job
             .clone_from(&job.uid);
+        status.shards = follow::shards(job).or(status.shards);
+    }
+    if let Some(shards) = &mut status.shards {
+        shards.succeeded = shards.total;
     }
     let written = report.and_then(|report| report.dataset_write).map_or(0, |(_, end)| end);
     status::succeed(&mut status, report, end_ms.max(written), look.now_ms());
@@ -73,7 +77,8 @@ pub fn succeed(look: &Look<'_>, report: Option<&RunReport>, end_ms: i64) -> Vec<
     };
     let mut actions: Vec<Act> = status::write(look, status).into_iter().collect();
     actions.push(Act::Publish(Notice::normal("Succeeded", told)));
-    if look.execution().cancel == Some(true) || !look.status.errors.is_empty() {
+    let was_to_stop = |error: &ErrorRecord| error.code != code::COMMIT_UNREPORTED;
+    if look.execution().cancel == Some(true) || look.status.errors.iter().any(was_to_stop) {
         actions.push(Act::Publish(kept(look)));
     }
     actions

@@ -1,7 +1,7 @@
 //! A job whose Job is there: it is followed until it ends.
 
-use exportjob_api::{ErrorRecord, ExportJobStatus, Phase};
-use exportjob_plan::{code, exit};
+use exportjob_api::{ErrorRecord, ExportJobStatus, Phase, Shards};
+use exportjob_plan::{Outcome, RunReport, code, exit};
 
 use super::{LOOK_AGAIN, Look, REPORT_WITHIN, SHORTLY, duration, finish, launch, stop, whole_ms};
 use crate::{
@@ -21,15 +21,26 @@ pub fn follow(look: &Look<'_>, job: &JobFacts) -> Decision {
 }
 
 fn complete(look: &Look<'_>, job: &JobFacts, at_ms: i64) -> Decision {
-    let report = look
-        .pods_of(job)
-        .into_iter()
-        .filter(|pod| pod.exit_code == Some(0))
-        .find_map(|pod| pod.report.as_ref());
+    let report = conclusion(look, job);
     if report.is_none() && is_recent(look, at_ms) {
         return look.decision(Vec::new(), SHORTLY);
     }
+    if report.is_none() && job.shards > 1 {
+        // Each of them has done its part, and the one that committed is not heard. The clean-up finds the commit in the
+        // log, with its counts; if there were none, nothing must land later.
+        let message = "all shards have ended, and none of them has told of the commit";
+        return stop::fail(look, vec![status::error(code::COMMIT_UNREPORTED, message)]);
+    }
     look.decision(finish::succeed(look, report, at_ms), LOOK_AGAIN)
+}
+
+/// What a pod of the Job that ended well has told of the end of the batches; shards that have only done their part know of
+/// none.
+pub fn conclusion<'a>(look: &Look<'a>, job: &JobFacts) -> Option<&'a RunReport> {
+    let pods = look.pods_of(job).into_iter();
+    pods.filter(|pod| pod.exit_code == Some(0))
+        .filter_map(|pod| pod.report.as_ref())
+        .find(|report| report.outcome != Outcome::Staged)
 }
 
 /// Whether the pod may still come into the cache.
@@ -39,23 +50,23 @@ pub fn is_recent(look: &Look<'_>, ended_ms: i64) -> bool {
 
 fn failed(look: &Look<'_>, job: &JobFacts, at_ms: i64, said: &str) -> Decision {
     let pods = look.pods_of(job);
-    let mut last = pods.iter().filter(|pod| pod.exit_code.is_some());
-    let known = i32::try_from(last.clone().count()).unwrap_or(i32::MAX);
-    let last = last.next();
-    // The one that says why may be the one that the cache does not have yet.
-    if known < job.failed.max(1) && is_recent(look, at_ms) {
-        return look.decision(Vec::new(), SHORTLY);
-    }
     // One that left with such a code failed the Job, whichever pod was last.
     let fatal = |pod: &&&PodFacts| {
         let code = pod.exit_code.and_then(|code| u8::try_from(code).ok());
         matches!(code, Some(exit::USER_ERROR | exit::ABORTED))
     };
-    let errors = match pods.iter().find(fatal) {
-        Some(pod) => fatal_errors(pod),
-        None => exhausted(look, job, last.copied(), said),
-    };
-    stop::fail(look, errors)
+    if let Some(pod) = pods.iter().find(fatal) {
+        return stop::fail(look, fatal_errors(pod));
+    }
+    let failed = || pods.iter().filter(|pod| pod.exit_code.is_some_and(|code| code != 0));
+    let known = i32::try_from(failed().count()).unwrap_or(i32::MAX);
+    // The one that says why may be the one that the cache does not have yet.
+    if known < job.failed.max(1) && is_recent(look, at_ms) {
+        return look.decision(Vec::new(), SHORTLY);
+    }
+    // Those of other shards were stopped because the Job had failed.
+    let last = failed().find(|pod| !pod.deleting).or_else(|| failed().next());
+    stop::fail(look, exhausted(look, job, last.copied(), said))
 }
 
 /// Another try would have failed in the same way.
@@ -80,7 +91,9 @@ fn exhausted(look: &Look<'_>, job: &JobFacts, last: Option<&PodFacts>, said: &st
     };
     let message = format!(
         "{} of the export failed, more than spec.execution.backoffLimit ({limit}) allows: {how}{hint}",
-        if job.failed == 1 {
+        if job.shards > 1 {
+            "pods of one shard".to_owned()
+        } else if job.failed == 1 {
             "a pod".to_owned()
         } else {
             format!("{} pods", job.failed)
@@ -120,7 +133,7 @@ fn at_work(look: &Look<'_>, job: &JobFacts) -> Decision {
     let held = (said.class == Class::Suspended).then_some((said.reason.as_str(), said.message.as_str()));
     status::set_suspended(&mut status, held, look.now_ms());
     status::set_progress(&mut status, &said, look.now_ms());
-    let (write, mut pause) = with_progress(look, status);
+    let (write, mut pause) = with_progress(look, job, status);
     let notice = write.as_ref().and_then(|_| news(look, &said));
     let mut actions: Vec<Act> = write.into_iter().collect();
     actions.extend(suspension(look, job));
@@ -159,15 +172,34 @@ fn saying(look: &Look<'_>, job: &JobFacts) -> Progressing {
         }
         _ => match trouble(look, job) {
             Some((class, trouble)) => Progressing::trouble(class, &trouble),
-            None => Progressing::working("Exporting", format!("Job {} is at work", look.job_name())),
+            None => Progressing::working("Exporting", at_work_message(look, job)),
         },
     }
 }
 
-/// Why no pod of a Job starts.
+/// That pods are at work, and why others are not yet: shards may wait for room that others leave.
+fn at_work_message(look: &Look<'_>, job: &JobFacts) -> String {
+    let message = format!("Job {} is at work", look.job_name());
+    let pods = look.pods_of(job);
+    let waits = pods.iter().find(|pod| is_live(pod) && pod.trouble.is_some());
+    match waits.and_then(|pod| pod.trouble.as_ref()) {
+        Some(trouble) => format!("{message}; some of its pods wait: {}", trouble.reason),
+        None => message,
+    }
+}
+
+fn is_live(pod: &PodFacts) -> bool {
+    !pod.ended && !pod.deleting
+}
+
+/// Why no pod of a Job starts. As long as one is at work, others may wait.
 pub fn trouble(look: &Look<'_>, job: &JobFacts) -> Option<(Class, Trouble)> {
     let pods = look.pods_of(job);
-    let Some(pod) = pods.iter().find(|pod| !pod.ended && !pod.deleting) else {
+    let live = || pods.iter().filter(|pod| is_live(pod));
+    if live().any(|pod| pod.running) {
+        return None;
+    }
+    let Some(pod) = live().find(|pod| pod.trouble.is_some()).or_else(|| live().next()) else {
         // What an Event said of pods that could not be made is over when one was made after it.
         let made = pods.first().map(|pod| pod.created_at_ms).max(job.started_at_ms);
         let warning = job
@@ -184,10 +216,11 @@ pub fn trouble(look: &Look<'_>, job: &JobFacts) -> Option<(Class, Trouble)> {
     pod.trouble.clone().map(|trouble| (class, trouble))
 }
 
-/// The status with what the pod says of its progress, unless that is all that is new and it is too early for it.
-fn with_progress(look: &Look<'_>, status: ExportJobStatus) -> (Option<Act>, std::time::Duration) {
+/// The status with what the pods say of its progress, unless that is all that is new and it is too early for it.
+fn with_progress(look: &Look<'_>, job: &JobFacts, status: ExportJobStatus) -> (Option<Act>, std::time::Duration) {
     let mut told = status.clone();
     told.progress = look.observed.progress.as_ref().map(status::progress).or(told.progress);
+    told.shards = shards(job).or(told.shards);
     let interval = whole_ms(look.settings.progress_interval);
     let written = look.status.update_time.unwrap_or(0);
     let left = written.saturating_add(interval) - look.now_ms();
@@ -197,6 +230,14 @@ fn with_progress(look: &Look<'_>, status: ExportJobStatus) -> (Option<Act>, std:
         return (None, LOOK_AGAIN.min(duration(left)));
     }
     (write, LOOK_AGAIN)
+}
+
+/// How many shards have done their part.
+pub fn shards(job: &JobFacts) -> Option<Shards> {
+    (job.shards > 1).then_some(Shards {
+        total: job.shards,
+        succeeded: job.succeeded,
+    })
 }
 
 /// Stops or starts the pods.

@@ -6,7 +6,7 @@ use exportjob_plan::{Outcome, RunReport, code};
 
 use super::{
     LOOK_AGAIN, Look, SHORTLY, duration, finish,
-    follow::{is_recent, trouble},
+    follow::{conclusion, is_recent, trouble},
     launch::{self, forbidden_path},
     whole_ms,
 };
@@ -133,8 +133,9 @@ fn going(look: &Look<'_>, mut status: ExportJobStatus, said: (&str, String), the
 }
 
 fn stop(look: &Look<'_>) -> Stop {
-    if let Some((job, at_ms)) = look.observed.job.present().and_then(completed) {
-        return committed(look, job, at_ms);
+    let completed = look.observed.job.present().and_then(completed);
+    if let Some(over) = completed.and_then(|(job, at_ms)| committed(look, job, at_ms)) {
+        return over;
     }
     let abort = look.observed.abort_job.present();
     if let Some(over) = abort.and_then(|abort| followed(look, abort)) {
@@ -142,7 +143,7 @@ fn stop(look: &Look<'_>) -> Stop {
     }
     let pods_are_gone = match look.observed.job.present() {
         None => true,
-        Some(job) => matches!(job.end, JobEnd::Failed { .. }),
+        Some(job) => job.end != JobEnd::NotYet,
     };
     if look.observed.namespace_terminating && pods_are_gone {
         let why = "its namespace is being deleted, and no pod can be made in it";
@@ -179,17 +180,13 @@ fn completed(job: &JobFacts) -> Option<(&JobFacts, i64)> {
     }
 }
 
-/// The export itself ended well.
-fn committed(look: &Look<'_>, job: &JobFacts, at_ms: i64) -> Stop {
-    match successful_report(look, job) {
-        None if is_recent(look, at_ms) => Stop::Soon,
-        report => Stop::Over(Ending::Committed(report.map(Box::new), at_ms)),
+/// The export itself ended well. Of one in shards this alone is no proof of a commit: one of them must have told of it.
+fn committed(look: &Look<'_>, job: &JobFacts, at_ms: i64) -> Option<Stop> {
+    match conclusion(look, job) {
+        None if is_recent(look, at_ms) => Some(Stop::Soon),
+        None if job.shards > 1 => None,
+        report => Some(Stop::Over(Ending::Committed(report.cloned().map(Box::new), at_ms))),
     }
-}
-
-fn successful_report(look: &Look<'_>, job: &JobFacts) -> Option<RunReport> {
-    let mut pods = look.pods_of(job).into_iter().filter(|pod| pod.exit_code == Some(0));
-    pods.find_map(|pod| pod.report.clone())
 }
 
 /// Stops the pods, and makes the clean-up, which waits until they are gone.
@@ -250,9 +247,9 @@ fn attend(look: &Look<'_>, abort: &JobFacts, may_run: bool) -> Stop {
 fn followed(look: &Look<'_>, abort: &JobFacts) -> Option<Stop> {
     match &abort.end {
         JobEnd::NotYet => None,
-        JobEnd::Complete { at_ms } => Some(match successful_report(look, abort) {
+        JobEnd::Complete { at_ms } => Some(match conclusion(look, abort) {
             Some(report) if report.outcome == Outcome::Aborted => Stop::Over(Ending::Aborted),
-            Some(report) => Stop::Over(Ending::Committed(Some(Box::new(report)), *at_ms)),
+            Some(report) => Stop::Over(Ending::Committed(Some(Box::new(report.clone())), *at_ms)),
             None if is_recent(look, *at_ms) => Stop::Soon,
             None => return None,
         }),

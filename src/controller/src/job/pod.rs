@@ -6,7 +6,8 @@ use exportjob_api::{ExportJob, PodTemplate, ProfileStore, Resources, Volume};
 use exportjob_plan::{
     plan_name,
     pod::{
-        CPU_LIMIT_ENV, MEMORY_LIMIT_ENV, PLAN_PATH, POD_NAME_ENV, PROGRESS_PORT, SPILL_PATH, TERMINATION_LOG, USER_ID,
+        CPU_LIMIT_ENV, MEMORY_LIMIT_ENV, PLAN_PATH, POD_NAME_ENV, PROGRESS_PORT, SHARD_ENV, SPILL_PATH,
+        TERMINATION_LOG, USER_ID,
     },
 };
 use k8s_openapi::{
@@ -168,7 +169,8 @@ fn environment(overrides: &PodTemplate) -> Vec<EnvVar> {
     let given = overrides
         .env
         .iter()
-        .filter(|variable| own.iter().all(|own| own.name != variable.name))
+        // Kubernetes tells a pod its shard only where nobody has told it before.
+        .filter(|variable| own.iter().all(|own| own.name != variable.name) && variable.name != SHARD_ENV)
         .map(|variable| EnvVar {
             name: variable.name.clone(),
             value: Some(variable.value.clone()),

@@ -95,6 +95,21 @@ pub(crate) async fn prepare(dataset: &Dataset, columns: &StructType) -> Result<S
     }
 }
 
+/// The columns of all shards: each brings those of the files that it has read.
+///
+/// # Errors
+/// `SCHEMA_CONFLICT` where two have different types for a path.
+pub(crate) fn union<'a>(dataset: &Dataset, shards: impl Iterator<Item = &'a StructType>) -> Result<StructType> {
+    let mut all: Option<StructType> = None;
+    for columns in shards {
+        all = Some(match all {
+            None => columns.clone(),
+            Some(known) => schema::merge(&dataset.name, &known, columns)?.unwrap_or(known),
+        });
+    }
+    all.map_or_else(schema::created_by_abort, Ok)
+}
+
 /// Refuses a table that no job can write to.
 pub(crate) fn vet(dataset: &Dataset, state: &DeltaTableState) -> Result<()> {
     vet::vet(&dataset.place(), state)

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Folders beside the batches that do not make a folder anybody else's.
-const OWN_FOLDERS: &[&str] = &["_delta_log", "lost+found"];
+const OWN_FOLDERS: &[&str] = &["_delta_log", "lost+found", crate::shard::FOLDER];
 
 /// The Delta table behind a dataset; it need not exist yet.
 pub(crate) struct Dataset {

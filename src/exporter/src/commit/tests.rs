@@ -96,7 +96,7 @@ fn plan() -> ExportPlan {
     serde_json::from_value(json!({
         "version": exportjob_plan::PLAN_VERSION,
         "job": {"namespace": "n", "name": "j", "uid": "u", "id": 1},
-        "startedAt": 0,
+        "startedAt": 0, "shards": 1,
         "store": {
             "name": "ups", "fragments": [], "events": [], "identities": [], "memberships": [],
             "upsertDatasets": "all", "membershipStates": "three",

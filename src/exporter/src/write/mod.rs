@@ -17,7 +17,7 @@ use tracing::Instrument;
 
 pub(crate) use self::{
     conform::Conform,
-    staged::{Staged, clear_batches},
+    staged::{Place, Staged, clear_batches},
 };
 use self::{file::FileSettings, part::PartWriter};
 use crate::{Error, ProfileStream, Progress, Result};

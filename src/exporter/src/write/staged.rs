@@ -95,14 +95,14 @@ fn folder(batch: &BatchId) -> String {
 }
 
 /// A dataset's files.
-struct Place {
+pub(crate) struct Place {
     store: Arc<dyn ObjectStore>,
     root: Option<PathBuf>,
     name: String,
 }
 
 impl Place {
-    fn of(dataset: &Dataset) -> Self {
+    pub(crate) fn of(dataset: &Dataset) -> Self {
         Self {
             store: dataset.store(),
             root: dataset.folder(),
@@ -110,13 +110,19 @@ impl Place {
         }
     }
 
-    fn of_file(&self, path: &str) -> String {
+    /// Where they are.
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// Path of a file, for people.
+    pub(crate) fn of_file(&self, path: &str) -> String {
         format!("{}/{path}", self.name.trim_end_matches('/'))
     }
 
     /// Removes the files of `folder` that are `unwanted` (asked by their path in the table), and the folder if it is
     /// empty then.
-    async fn clear(&self, folder: String, unwanted: impl Fn(&str) -> bool + Send + 'static) -> Result<i64> {
+    pub(crate) async fn clear(&self, folder: String, unwanted: impl Fn(&str) -> bool + Send + 'static) -> Result<i64> {
         let doing = format!("cannot remove files of {}", self.of_file(&folder));
         if let Some(root) = self.root.clone() {
             // The object store hides the temporary files of writers that were killed; the folder itself does not.

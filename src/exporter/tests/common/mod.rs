@@ -33,6 +33,7 @@ pub fn plan(folder: &Path, uid: &str) -> ExportPlan {
             id: 1,
         },
         started_at: 0,
+        shards: 1,
         store: StorePlan {
             name: "ups".into(),
             fragments: table(),

@@ -23,6 +23,7 @@ pub fn plan() -> ExportPlan {
             uid: UID.into(),
             id: 7,
         },
+        shards: 1,
         started_at: STARTED_AT,
         store: StorePlan {
             name: "ups".into(),

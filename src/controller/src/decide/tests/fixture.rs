@@ -171,6 +171,7 @@ impl Situation {
             created_at_ms: self.observed.now_ms,
             started_at_ms: Some(self.observed.now_ms),
             active: 1,
+            shards: 1,
             landing: Some(Landing::of(&dataset())),
             pods_started: true,
             ..JobFacts::default()
@@ -195,6 +196,7 @@ impl Situation {
             created_at_ms: self.observed.now_ms,
             started_at_ms: Some(self.observed.now_ms),
             active: 1,
+            shards: 1,
             landing: Some(Landing::of(&dataset())),
             pods_started: true,
             ..JobFacts::default()

@@ -160,6 +160,7 @@ pub(super) fn plan(folder: &Path) -> ExportPlan {
             id: 1,
         },
         started_at: 0,
+        shards: 1,
         store: StorePlan {
             name: "ups".to_owned(),
             fragments: Vec::new(),

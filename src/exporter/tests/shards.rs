@@ -1,0 +1,392 @@
+//! Several shards of one export: whatever becomes of them, and in whatever order, their files land in one commit.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use common::{behind, counts, files, ids, plan, plan_of_segments, profiles, seed, texts, visible};
+use datafusion::arrow::{
+    array::Int64Array,
+    datatypes::{DataType, Field, Schema},
+};
+use exportjob_exporter::{Error, Export, Profiles, Progress, Result, Shard, abort};
+use exportjob_plan::{ExportPlan, Outcome, RunReport, code};
+use futures::future::join_all;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use tokio::{sync::Notify, task::JoinHandle};
+
+/// Profiles of each shard.
+const EACH: i64 = 7;
+
+/// The profiles of a shard.
+fn share(shard: Shard, batches: usize) -> Profiles {
+    let first = i64::from(shard.index) * EACH;
+    let (one, two) = (ids(first..first + 3, batches), ids(first + 3..first + EACH, batches));
+    let schema = one.rows.schema();
+    profiles(vec![vec![one], vec![two]], schema)
+}
+
+async fn attempt(plan: &ExportPlan, shard: Shard, profiles: Profiles) -> Result<RunReport> {
+    let mut export = Export::new(plan, Arc::new(Progress::default()), "test");
+    export.shard = Some(shard);
+    export.execute(|| async { Ok(profiles) }).await
+}
+
+async fn without_reading(plan: &ExportPlan, shard: Shard) -> Result<RunReport> {
+    let mut export = Export::new(plan, Arc::new(Progress::default()), "test");
+    export.shard = Some(shard);
+    export
+        .execute(|| async { Err(Error::new("READ", "the store was opened")) })
+        .await
+}
+
+fn sharded(mut plan: ExportPlan, shards: u32) -> ExportPlan {
+    plan.shards = shards;
+    plan
+}
+
+fn shards(plan: &ExportPlan) -> impl Iterator<Item = Shard> {
+    let count = plan.shards;
+    (0..count).map(move |index| Shard { index, count })
+}
+
+/// Commits of a batch in the log.
+fn commits(folder: &Path, batch: &str, version: i64) -> usize {
+    let log = std::fs::read_dir(folder.join("_delta_log")).unwrap();
+    let entries = log.map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+        .filter(|path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            text.lines().any(|line| {
+                let action: serde_json::Value = serde_json::from_str(line).unwrap();
+                action["txn"]["appId"] == batch && action["txn"]["version"] == version
+            })
+        })
+        .count()
+}
+
+fn manifests(folder: &Path) -> Vec<String> {
+    let Ok(jobs) = std::fs::read_dir(folder.join("_exportjob")) else {
+        return Vec::new();
+    };
+    jobs.flat_map(|job| std::fs::read_dir(job.unwrap().path()).unwrap())
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+/// All profiles of all shards are there, once in each batch, by one commit.
+async fn assert_landed(plan: &ExportPlan, folder: &Path, told: &str) {
+    let all = EACH * i64::from(plan.shards);
+    let expected: BTreeMap<String, usize> = plan
+        .batches
+        .iter()
+        .map(|batch| (batch.id.to_string(), usize::try_from(all).unwrap()))
+        .collect();
+    assert_eq!(counts(folder).await, expected, "{told}");
+    for batch in &plan.batches {
+        assert_eq!(commits(folder, batch.id.as_str(), 1), 1, "{told}");
+    }
+    let rows = common::rows(folder).await;
+    let ids = rows.column_by_name("id").unwrap();
+    let ids = ids.as_any().downcast_ref::<Int64Array>().unwrap();
+    let distinct: BTreeSet<i64> = ids.values().iter().copied().collect();
+    assert_eq!(distinct, (0..all).collect(), "{told}");
+    assert_eq!(manifests(folder), Vec::<String>::new(), "{told}");
+}
+
+fn assert_totals(report: &RunReport, plan: &ExportPlan, told: &str) {
+    let (all, batches) = (
+        EACH * i64::from(plan.shards),
+        i64::try_from(plan.batches.len()).unwrap(),
+    );
+    assert_eq!(report.profiles_written, all * batches, "{told}");
+    assert_eq!(report.profiles_matched, all, "{told}");
+    let namespaces = BTreeMap::from([("email".to_owned(), all * batches)]);
+    assert_eq!(report.profiles_by_namespace, namespaces, "{told}");
+    let counts: Vec<_> = report
+        .batches
+        .iter()
+        .map(|batch| (batch.id.clone(), batch.profiles))
+        .collect();
+    let expected: Vec<_> = plan.batches.iter().map(|batch| (batch.id.clone(), all)).collect();
+    assert_eq!(counts, expected, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn shards_that_run_at_once_land_by_one_commit_with_the_totals_of_all() {
+    for round in 0..25 {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = sharded(plan_of_segments(folder.path(), &format!("job-{round}"), 2), 4);
+        let told = format!("round {round}");
+        let reports = join_all(shards(&plan).map(|shard| attempt(&plan, shard, share(shard, 2)))).await;
+        let reports: Vec<RunReport> = reports.into_iter().map(Result::unwrap).collect();
+        let committed: Vec<_> = reports
+            .iter()
+            .filter(|report| report.outcome == Outcome::Committed)
+            .collect();
+        assert_eq!(committed.len(), 1, "{told}");
+        for report in &reports {
+            if report.outcome == Outcome::Staged {
+                assert_eq!(
+                    report.profiles_written,
+                    EACH * 2,
+                    "a shard tells of its own part: {told}"
+                );
+            } else {
+                assert_totals(report, &plan, &told);
+            }
+        }
+        assert_landed(&plan, folder.path(), &told).await;
+        assert_eq!(files(folder.path()), visible(folder.path()).await, "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_after_the_other_the_last_shard_commits_and_no_shard_is_written_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = sharded(plan(folder.path(), "job"), 3);
+    let all: Vec<Shard> = shards(&plan).collect();
+    for shard in &all[..2] {
+        let report = attempt(&plan, *shard, share(*shard, 1)).await.unwrap();
+        assert_eq!((report.outcome, report.profiles_written), (Outcome::Staged, EACH));
+        // Its successor has nothing to do but to look.
+        let again = without_reading(&plan, *shard).await.unwrap();
+        assert_eq!((again.outcome, again.profiles_written), (Outcome::Staged, EACH));
+        assert!(counts(folder.path()).await.is_empty(), "nobody sees a part of a batch");
+    }
+    let last = attempt(&plan, all[2], share(all[2], 1)).await.unwrap();
+    assert_eq!(last.outcome, Outcome::Committed);
+    assert_totals(&last, &plan, "the last");
+    let late = without_reading(&plan, all[0]).await.unwrap();
+    assert_eq!(late.outcome, Outcome::AlreadyCommitted);
+    assert_totals(&late, &plan, "one that comes late");
+    assert_landed(&plan, folder.path(), "in the end").await;
+}
+
+/// An attempt at a shard that goes on writing until it is let go.
+async fn slow(plan: &Arc<ExportPlan>, shard: Shard) -> (Arc<Notify>, JoinHandle<Result<RunReport>>) {
+    let (writing, open_gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let gate = {
+        let (writing, open_gate) = (Arc::clone(&writing), Arc::clone(&open_gate));
+        async move {
+            writing.notify_one();
+            open_gate.notified().await;
+            Ok(())
+        }
+    };
+    let plan = Arc::clone(plan);
+    let slow = tokio::spawn(async move { attempt(&plan, shard, behind(gate, share(shard, 1))).await });
+    writing.notified().await;
+    (open_gate, slow)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_attempts_at_one_shard_only_one_is_in_the_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Arc::new(sharded(plan(folder.path(), "job"), 2));
+    let all: Vec<Shard> = shards(&plan).collect();
+    let (open_gate, slow) = slow(&plan, all[0]).await;
+    attempt(&plan, all[0], share(all[0], 1)).await.unwrap();
+    open_gate.notify_one();
+    let report = slow.await.unwrap().unwrap();
+    assert_eq!((report.outcome, report.profiles_written), (Outcome::Staged, EACH));
+    let files_of_shard = files(folder.path())
+        .into_iter()
+        .filter(|file| file.ends_with(".parquet"));
+    assert_eq!(files_of_shard.count(), 2, "its own files are gone");
+    let last = attempt(&plan, all[1], share(all[1], 1)).await.unwrap();
+    assert_eq!(last.outcome, Outcome::Committed);
+    assert_totals(&last, &plan, "the last");
+    assert_landed(&plan, folder.path(), "in the end").await;
+    assert_eq!(files(folder.path()), visible(folder.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_is_still_writing_when_its_batch_has_landed_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Arc::new(sharded(plan(folder.path(), "job"), 2));
+    let all: Vec<Shard> = shards(&plan).collect();
+    let (open_gate, late) = slow(&plan, all[0]).await;
+    for shard in &all {
+        attempt(&plan, *shard, share(*shard, 1)).await.unwrap();
+    }
+    open_gate.notify_one();
+    let late = late.await.unwrap().unwrap();
+    assert_eq!(late.outcome, Outcome::AlreadyCommitted);
+    assert_totals(&late, &plan, "late");
+    assert_landed(&plan, folder.path(), "in the end").await;
+    assert_eq!(files(folder.path()), visible(folder.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abort_takes_what_was_handed_in_and_no_shard_lands_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Arc::new(sharded(plan(folder.path(), "job"), 2));
+    let all: Vec<Shard> = shards(&plan).collect();
+    attempt(&plan, all[0], share(all[0], 1)).await.unwrap();
+    assert_eq!(manifests(folder.path()), ["shard-0.json"]);
+    let (open_gate, late) = slow(&plan, all[1]).await;
+    assert_eq!(abort(&plan).await.unwrap().outcome, Outcome::Aborted);
+    open_gate.notify_one();
+    assert_eq!(late.await.unwrap().unwrap_err().code(), code::BATCH_ABORTED);
+    for shard in all {
+        assert_eq!(
+            without_reading(&plan, shard).await.unwrap_err().code(),
+            code::BATCH_ABORTED
+        );
+    }
+    assert!(counts(folder.path()).await.is_empty());
+    assert!(files(folder.path()).is_empty());
+    assert!(manifests(folder.path()).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_only_one_shard_has_are_null_in_the_rows_of_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = sharded(plan(folder.path(), "job"), 2);
+    let all: Vec<Shard> = shards(&plan).collect();
+    attempt(&plan, all[0], texts("name", &["a", "b"])).await.unwrap();
+    attempt(&plan, all[1], share(all[1], 1)).await.unwrap();
+    let rows = common::rows(folder.path()).await;
+    assert_eq!(common::text(&rows, "name").iter().flatten().count(), 2);
+    assert_eq!(
+        common::text(&rows, "id").iter().flatten().count(),
+        usize::try_from(EACH).unwrap()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_without_profiles_is_a_part_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = sharded(plan(folder.path(), "job"), 2);
+    let all: Vec<Shard> = shards(&plan).collect();
+    let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true)]));
+    let empty = attempt(&plan, all[0], profiles(vec![Vec::new()], schema))
+        .await
+        .unwrap();
+    assert_eq!((empty.outcome, empty.profiles_written), (Outcome::Staged, 0));
+    let last = attempt(&plan, all[1], share(all[1], 1)).await.unwrap();
+    assert_eq!((last.outcome, last.profiles_written), (Outcome::Committed, EACH));
+    assert_eq!(
+        counts(folder.path()).await.values().sum::<usize>(),
+        usize::try_from(EACH).unwrap()
+    );
+}
+
+/// Is killed, as by a lost node, when it has been polled so often.
+struct Mortal<F> {
+    inner: Pin<Box<F>>,
+    polls: u32,
+}
+
+impl<F: Future> Future for Mortal<F> {
+    /// `None`: killed.
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        self.inner.as_mut().poll(context).map(Some)
+    }
+}
+
+/// One pod after another works for a shard, until one ends.
+async fn pods(plan: &ExportPlan, shard: Shard, mut lives: Vec<u32>) -> Result<RunReport> {
+    loop {
+        let work = attempt(plan, shard, share(shard, plan.batches.len()));
+        let Some(polls) = lives.pop() else { return work.await };
+        let mortal = Mortal {
+            inner: Box::pin(work),
+            polls,
+        };
+        match mortal.await {
+            Some(Err(error)) if error.code() != code::BATCH_ABORTED => println!("{shard:?}: {error}"),
+            Some(ended) => return ended,
+            None => {}
+        }
+    }
+}
+
+/// Rounds of the schedule test, unless the environment variable `ROUNDS` says how many.
+const ROUNDS: u32 = 40;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_shards_die_when_and_how_often_their_batch_lands_once_or_never() {
+    let mut random = StdRng::seed_from_u64(seed());
+    let rounds = std::env::var("ROUNDS")
+        .ok()
+        .map_or(ROUNDS, |rounds| rounds.parse().unwrap());
+    let (mut landed, mut aborted) = (0, 0);
+    for round in 0..rounds {
+        let folder = tempfile::tempdir().unwrap();
+        let batches = random.random_range(1..3);
+        let count = random.random_range(2..5);
+        let plan = plan_of_segments(folder.path(), &format!("job-{round}"), batches);
+        let plan = sharded(plan, count);
+        if random.random_bool(0.5) {
+            // The table is there already.
+            let earlier = common::export(&common::plan(folder.path(), "earlier"), texts("name", &[])).await;
+            earlier.unwrap();
+        }
+        let mut works = Vec::new();
+        for shard in shards(&plan) {
+            // Now and then two pods work for one shard at once.
+            for _ in 0..if random.random_bool(0.2) { 2 } else { 1 } {
+                let lives = (0..random.random_range(0..4)).map(|_| random.random_range(1..120));
+                works.push(pods(&plan, shard, lives.collect()));
+            }
+        }
+        let is_cancelled = random.random_bool(0.25);
+        let turns: u32 = random.random_range(0..600);
+        let cancel = async {
+            if !is_cancelled {
+                return None;
+            }
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+            Some(abort(&plan).await.unwrap())
+        };
+        let (reports, ended) = tokio::join!(join_all(works), cancel);
+        let told = format!("round {round}: {count} shards, {batches} batches, cancelled {is_cancelled}");
+        if ended.is_some_and(|ended| ended.outcome == Outcome::Aborted) {
+            aborted += 1;
+            for report in reports {
+                // One that had handed in before has done its part.
+                let is_done = report.as_ref().is_ok_and(|report| report.outcome == Outcome::Staged);
+                let is_stopped = report.as_ref().is_err_and(|error| error.code() == code::BATCH_ABORTED);
+                assert!(is_done || is_stopped, "{told}: {report:?}");
+            }
+            assert!(counts(folder.path()).await.is_empty(), "{told}");
+            for batch in &plan.batches {
+                assert_eq!(commits(folder.path(), batch.id.as_str(), 1), 0, "{told}");
+            }
+            continue;
+        }
+        landed += 1;
+        let mut has_told = false;
+        for report in reports {
+            let report = report.unwrap_or_else(|error| panic!("{told}: {error}"));
+            if report.outcome == Outcome::Staged {
+                assert_eq!(report.profiles_matched, EACH, "{told}");
+            } else {
+                has_told = true;
+                assert_totals(&report, &plan, &told);
+            }
+        }
+        assert!(has_told, "somebody tells of the commit: {told}");
+        assert_landed(&plan, folder.path(), &told).await;
+    }
+    println!("{landed} landed, {aborted} aborted");
+}

@@ -85,4 +85,12 @@ impl Decision {
             next: Next::AwaitChange,
         }
     }
+
+    /// Looks again after `pause` at the latest.
+    pub fn look_within(&mut self, pause: Duration) {
+        self.next = match self.next {
+            Next::After(before) => Next::After(before.min(pause)),
+            Next::AwaitChange => Next::After(pause),
+        };
+    }
 }

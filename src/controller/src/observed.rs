@@ -6,7 +6,7 @@ use exportjob_api::{Dataset, ExportJob, ProfileStore, SegmentDefinition};
 use exportjob_plan::{ProgressReport, RunReport};
 use k8s_openapi::{
     api::{
-        batch::v1::{Job, JobStatus},
+        batch::v1::{Job, JobCondition, JobStatus},
         core::v1::{ContainerState, Pod},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
@@ -110,6 +110,8 @@ pub struct JobFacts {
     pub shards: i32,
     /// Pods that ended well.
     pub succeeded: i32,
+    /// Since when it is to fail, and why, while pods of it are still being stopped.
+    pub failing: Option<(i64, String)>,
     /// How it ended.
     pub end: JobEnd,
     /// Whether an export pod had started when this clean-up Job was made.
@@ -211,6 +213,7 @@ impl ChildJob {
             failed: status.failed.unwrap_or(0),
             shards: spec.and_then(|spec| spec.completions).unwrap_or(1),
             succeeded: status.succeeded.unwrap_or(0),
+            failing: failing(&status),
             end: end(&status),
             pods_started: annotation(crate::job::PODS_STARTED_ANNOTATION) != Some("false"),
             landing: annotation(crate::job::LANDING_ANNOTATION).and_then(|text| serde_json::from_str(text).ok()),
@@ -235,18 +238,26 @@ pub fn belongs_to(metadata: &ObjectMeta, uid: &str) -> bool {
     owner == uid || (owner.is_empty() && label.is_some_and(|label| label == uid))
 }
 
+fn is_true<'a>(status: &'a JobStatus, type_: &str) -> Option<&'a JobCondition> {
+    let mut conditions = status.conditions.iter().flatten();
+    conditions.find(|condition| condition.type_ == type_ && condition.status == "True")
+}
+
+fn failing(status: &JobStatus) -> Option<(i64, String)> {
+    let condition = is_true(status, "FailureTarget")?;
+    let (reason, message) = (condition.reason.as_deref(), condition.message.as_deref());
+    let said = format!("{}: {}", reason.unwrap_or_default(), message.unwrap_or_default());
+    Some((millis(condition.last_transition_time.as_ref())?, said))
+}
+
 fn end(status: &JobStatus) -> JobEnd {
-    let is_true = |type_: &str| {
-        let mut conditions = status.conditions.iter().flatten();
-        conditions.find(|condition| condition.type_ == type_ && condition.status == "True")
-    };
-    if let Some(condition) = is_true("Complete") {
+    if let Some(condition) = is_true(status, "Complete") {
         let at = status.completion_time.as_ref();
         return JobEnd::Complete {
             at_ms: millis(at.or(condition.last_transition_time.as_ref())).unwrap_or_default(),
         };
     }
-    match is_true("Failed") {
+    match is_true(status, "Failed") {
         None => JobEnd::NotYet,
         Some(condition) => JobEnd::Failed {
             at_ms: millis(condition.last_transition_time.as_ref()).unwrap_or_default(),

@@ -164,12 +164,10 @@ fn told(export_job: &ExportJob) -> Vec<(String, Option<Fault>)> {
     }
 }
 
-/// Segments that a message names: `segment "id"`.
+/// Definitions that a message names: `SegmentDefinition "id"`.
 fn named(message: &str) -> impl Iterator<Item = &str> {
-    message
-        .split("segment \"")
-        .skip(1)
-        .filter_map(|rest| rest.split('"').next())
+    let parts = message.split("SegmentDefinition \"").skip(1);
+    parts.filter_map(|rest| rest.split('"').next())
 }
 
 /// The statuses of `definitions`, in their order. One that says what it said before is equal to the one that is there.

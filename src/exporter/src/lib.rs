@@ -40,4 +40,3 @@ pub use rebucket::{KEY_COLUMN, Rebucket, Rewritten};
 pub use run::{Export, run};
 pub use serve::router;
 pub use session::Session;
-pub use shard::Shard;

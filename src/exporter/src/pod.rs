@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    Error, Export, Limits, Progress, Result, Session, Shard, abort, logging, open,
+    Error, Export, Limits, Progress, Result, Session, Shard, abort, logging, open_shard,
     rebucket::command::BucketArguments,
     report::{failure, read_plan, write_report},
     serve::serve,
@@ -143,11 +143,14 @@ async fn export(plan: &ExportPlan, limits: Limits) -> Result<RunReport> {
     let name = std::env::var(pod::POD_NAME_ENV).unwrap_or_else(|_| "local".to_owned());
     let mut export = Export::new(plan, Arc::clone(&progress), &name);
     export.write_bytes = limits.write_bytes();
-    export.shard = Shard::of_pod(std::env::var(pod::SHARD_ENV).ok().as_deref(), plan.shards)?;
+    let shard = Shard::of_pod(std::env::var(pod::SHARD_ENV).ok().as_deref(), plan.shards)?;
+    export.shard = shard;
     let stop = export.stop.clone();
     let signals = tokio::spawn(stop_on_signal(stop)?);
     let session = Session::new(&limits)?;
-    let done = export.execute(|| open(plan, &session, progress)).await;
+    let done = export
+        .execute(|| open_shard(plan, &session, progress, shard.unwrap_or(Shard::ALL)))
+        .await;
     signals.abort();
     server.abort();
     done

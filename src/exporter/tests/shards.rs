@@ -13,22 +13,27 @@ use std::{
 };
 
 use common::{behind, counts, files, ids, plan, plan_of_segments, profiles, seed, texts, visible};
-use datafusion::arrow::{
-    array::Int64Array,
-    datatypes::{DataType, Field, Schema},
+use datafusion::{
+    arrow::{
+        array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray},
+        datatypes::{DataType, Field, Schema},
+    },
+    parquet::arrow::ArrowWriter,
 };
-use exportjob_exporter::{Error, Export, Profiles, Progress, Result, Shard, abort};
-use exportjob_plan::{ExportPlan, Outcome, RunReport, code};
+use exportjob_api::TableFormat;
+use exportjob_exporter::{Error, Export, Limits, Profiles, Progress, Result, Session, Shard, abort, open_shard, run};
+use exportjob_plan::{BucketingPlan, ExportPlan, IdentityGraphKind, Outcome, RunReport, TablePlan, code};
 use futures::future::join_all;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{sync::Notify, task::JoinHandle};
+use url::Url;
 
 /// Profiles of each shard.
 const EACH: i64 = 7;
 
 /// The profiles of a shard.
 fn share(shard: Shard, batches: usize) -> Profiles {
-    let first = i64::from(shard.index) * EACH;
+    let first = i64::try_from(shard.index).unwrap() * EACH;
     let (one, two) = (ids(first..first + 3, batches), ids(first + 3..first + EACH, batches));
     let schema = one.rows.schema();
     profiles(vec![vec![one], vec![two]], schema)
@@ -54,7 +59,7 @@ fn sharded(mut plan: ExportPlan, shards: u32) -> ExportPlan {
 }
 
 fn shards(plan: &ExportPlan) -> impl Iterator<Item = Shard> {
-    let count = plan.shards;
+    let count = usize::try_from(plan.shards).unwrap();
     (0..count).map(move |index| Shard { index, count })
 }
 
@@ -280,6 +285,107 @@ async fn a_shard_without_profiles_is_a_part_like_any_other() {
         counts(folder.path()).await.values().sum::<usize>(),
         usize::try_from(EACH).unwrap()
     );
+}
+
+/// A bucketed store: fragments of 40 profiles in six buckets, one of them empty. Its plan asks for three shards.
+async fn bucketed(folder: &Path) -> ExportPlan {
+    for bucket in [0, 1, 2, 4, 5_i64] {
+        let keys: Vec<String> = (0..8).map(|number| format!("k{bucket}-{number}")).collect();
+        let text = |value: &str| Arc::new(StringArray::from(vec![value; 8])) as ArrayRef;
+        let times = TimestampMicrosecondArray::from(vec![bucket; 8]).with_timezone("UTC");
+        let rows = RecordBatch::try_from_iter([
+            ("ups_namespace", text("email")),
+            ("ups_identity", Arc::new(StringArray::from(keys.clone())) as ArrayRef),
+            ("ups_dataset", text("crm")),
+            ("ups_ingested", Arc::new(times) as ArrayRef),
+            ("ups_key", Arc::new(StringArray::from(keys.clone())) as ArrayRef),
+            ("name", Arc::new(StringArray::from(keys)) as ArrayRef),
+        ]);
+        let file = folder.join(format!("store/bucket={bucket}"));
+        std::fs::create_dir_all(&file).unwrap();
+        let file = std::fs::File::create(file.join("part-0.parquet")).unwrap();
+        let rows = rows.unwrap();
+        let mut writer = ArrowWriter::try_new(file, rows.schema(), None).unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
+    }
+    let mut plan = sharded(plan(&folder.join("dataset"), "unsharded"), 3);
+    plan.merge_policy.identity_graph = IdentityGraphKind::Pdg;
+    plan.store.fragments = vec![TablePlan {
+        location: Url::from_directory_path(folder.join("store")).unwrap(),
+        format: TableFormat::Parquet,
+        dataset: None,
+        columns: BTreeMap::new(),
+        only_mapped: false,
+        bucketing: Some(BucketingPlan {
+            column: "ups_key".to_owned(),
+            count: 6,
+            sorted: true,
+        }),
+    }];
+    plan
+}
+
+/// Names of the profiles of a batch, sorted.
+async fn names(folder: &Path, batch: &str) -> Vec<String> {
+    let rows = common::rows(folder).await;
+    let of = common::text(&rows, "_batchId");
+    let names = common::text(&rows, "name");
+    let mut names: Vec<String> = of
+        .into_iter()
+        .zip(names)
+        .filter(|(of, _)| of.as_deref() == Some(batch))
+        .filter_map(|(_, name)| name)
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn shards_of_a_store_export_what_one_pod_exports() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = bucketed(folder.path()).await;
+    let shared = {
+        let mut plan = whole.clone();
+        plan.job.uid = "shared".to_owned();
+        plan.batches = common::plan(folder.path(), "shared").batches;
+        plan
+    };
+    let session = Session::new(&Limits {
+        memory_bytes: 256 << 20,
+        cores: 2,
+        spill_path: folder.path().join("spill"),
+    })
+    .unwrap();
+    let expected = run(&whole, &session, Arc::new(Progress::default()), "whole")
+        .await
+        .unwrap();
+    let work = shards(&shared).map(|shard| {
+        let (plan, session) = (&shared, &session);
+        async move {
+            let progress = Arc::new(Progress::default());
+            let mut export = Export::new(plan, Arc::clone(&progress), "shard");
+            export.shard = Some(shard);
+            export
+                .execute(|| open_shard(plan, session, progress, shard))
+                .await
+                .unwrap()
+        }
+    });
+    let reports = join_all(work).await;
+    let told = reports
+        .iter()
+        .find(|report| report.outcome == Outcome::Committed)
+        .unwrap();
+    assert_eq!(told.profiles_written, 40);
+    assert_eq!(told.profiles_written, expected.profiles_written);
+    assert_eq!(told.profiles_matched, expected.profiles_matched);
+    assert_eq!(told.rows_read, expected.rows_read);
+    assert_eq!(told.profiles_by_namespace, expected.profiles_by_namespace);
+    let dataset = folder.path().join("dataset");
+    let found = names(&dataset, shared.batches[0].id.as_str()).await;
+    assert_eq!(found.len(), 40);
+    assert_eq!(found, names(&dataset, whole.batches[0].id.as_str()).await);
 }
 
 /// Is killed, as by a lost node, when it has been polled so often.

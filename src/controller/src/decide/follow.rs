@@ -1,5 +1,7 @@
 //! A job whose Job is there: it is followed until it ends.
 
+use std::time::Duration;
+
 use exportjob_api::{ErrorRecord, ExportJobStatus, Phase, Shards};
 use exportjob_plan::{Outcome, RunReport, code, exit};
 
@@ -11,12 +13,18 @@ use crate::{
     status::{self, Class, Progressing},
 };
 
+/// How long the pods of a Job that fails may take to stop: longer than their grace.
+const STOPPED_WITHIN: Duration = Duration::from_mins(1);
+
 /// What is to be done about a job whose Job is there.
 pub fn follow(look: &Look<'_>, job: &JobFacts) -> Decision {
     match &job.end {
         JobEnd::Complete { at_ms } => complete(look, job, *at_ms),
         JobEnd::Failed { at_ms, reason, message } => failed(look, job, *at_ms, &format!("{reason}: {message}")),
-        JobEnd::NotYet => at_work(look, job),
+        JobEnd::NotYet => match &job.failing {
+            Some((at_ms, said)) => failing(look, job, *at_ms, said),
+            None => at_work(look, job),
+        },
     }
 }
 
@@ -46,6 +54,18 @@ pub fn conclusion<'a>(look: &Look<'a>, job: &JobFacts) -> Option<&'a RunReport> 
 /// Whether the pod may still come into the cache.
 pub fn is_recent(look: &Look<'_>, ended_ms: i64) -> bool {
     look.now_ms() - ended_ms < whole_ms(REPORT_WITHIN)
+}
+
+/// One shard has failed, and the pods of the others are being stopped. One that cannot be, on a node that is lost, must not
+/// hold up the end for ever.
+fn failing(look: &Look<'_>, job: &JobFacts, at_ms: i64, said: &str) -> Decision {
+    let left = whole_ms(STOPPED_WITHIN) - (look.now_ms() - at_ms);
+    if left <= 0 {
+        return failed(look, job, at_ms, said);
+    }
+    let mut decision = at_work(look, job);
+    decision.look_within(duration(left));
+    decision
 }
 
 fn failed(look: &Look<'_>, job: &JobFacts, at_ms: i64, said: &str) -> Decision {
@@ -217,7 +237,7 @@ pub fn trouble(look: &Look<'_>, job: &JobFacts) -> Option<(Class, Trouble)> {
 }
 
 /// The status with what the pods say of its progress, unless that is all that is new and it is too early for it.
-fn with_progress(look: &Look<'_>, job: &JobFacts, status: ExportJobStatus) -> (Option<Act>, std::time::Duration) {
+fn with_progress(look: &Look<'_>, job: &JobFacts, status: ExportJobStatus) -> (Option<Act>, Duration) {
     let mut told = status.clone();
     told.progress = look.observed.progress.as_ref().map(status::progress).or(told.progress);
     told.shards = shards(job).or(told.shards);

@@ -177,12 +177,12 @@ fn what_a_job_says_of_the_present_expression_counts_until_a_newer_job_says_other
     let bad = export_job(
         "bad",
         NOW / 1000 + 1,
-        failed(2_000_000, r#"segment "a": line 1, column 1: no field "x""#),
+        failed(2_000_000, r#"SegmentDefinition "a": line 1, column 1: no field "x""#),
     );
     let old = export_job(
         "old",
         1,
-        failed(900_000, r#"segment "a": line 1, column 1: no field "y""#),
+        failed(900_000, r#"SegmentDefinition "a": line 1, column 1: no field "y""#),
     );
     let good = export_job(
         "good",
@@ -199,7 +199,7 @@ fn what_a_job_says_of_the_present_expression_counts_until_a_newer_job_says_other
     let found = judge(&mut all, &verdicts([&bad, &old, &running]), NOW);
     assert_eq!(
         found["a"],
-        r#"False/PQL_UNKNOWN_FIELD: ExportJob "bad" failed: segment "a": line 1, column 1: no field "x""#
+        r#"False/PQL_UNKNOWN_FIELD: ExportJob "bad" failed: SegmentDefinition "a": line 1, column 1: no field "x""#
     );
     assert!(
         found["b"].starts_with(r#"False/DependencyNotReady: asks for the segment "a": PQL_UNKNOWN_FIELD: "#),

@@ -5,12 +5,9 @@ use std::collections::HashSet;
 use deltalake::kernel::{Add, StructType};
 use exportjob_plan::{Outcome, RunReport, Stage};
 
-use super::{
-    Shard,
-    manifests::{Manifest, Manifests},
-};
+use super::manifests::{Manifest, Manifests};
 use crate::{
-    Export, Result,
+    Export, Result, Shard,
     commit::{self, Dataset, Decision, Landed, Proposal, Verdict, epoch_millis},
     run::aborted,
     write::{self, Staged},

@@ -20,9 +20,9 @@ pub(crate) const FOLDER: &str = "_exportjob";
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Manifest {
     /// Which shard, from 0.
-    pub(crate) index: u32,
+    pub(crate) index: usize,
     /// How many there are.
-    pub(crate) count: u32,
+    pub(crate) count: usize,
     /// The attempt whose files these are.
     pub(crate) attempt: String,
     /// Columns of the files.
@@ -50,7 +50,7 @@ impl Manifests {
     }
 
     /// The manifest of a shard, if there is one.
-    pub(crate) async fn read(&self, index: u32) -> Result<Option<Manifest>> {
+    pub(crate) async fn read(&self, index: usize) -> Result<Option<Manifest>> {
         let path = self.path(index);
         let failed = |error| unwritable(format!("cannot read {}", self.place.of_file(path.as_ref())), error);
         let found = match self.store().get(&path).await {
@@ -76,7 +76,7 @@ impl Manifests {
     }
 
     /// Those of all `count` shards; `None` while one is missing.
-    pub(crate) async fn all(&self, count: u32) -> Result<Option<Vec<Manifest>>> {
+    pub(crate) async fn all(&self, count: usize) -> Result<Option<Vec<Manifest>>> {
         let mut all = Vec::new();
         for index in 0..count {
             match self.read(index).await? {
@@ -116,7 +116,7 @@ impl Manifests {
         }
     }
 
-    fn path(&self, index: u32) -> Path {
+    fn path(&self, index: usize) -> Path {
         Path::from(format!("{}/shard-{index}.json", self.folder))
     }
 

@@ -20,28 +20,15 @@ pub(crate) use self::{
     hand_in::HandIn,
     manifests::{FOLDER, Manifests},
 };
-use crate::{Error, Result};
-
-/// Which of the pods that share an export this one is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shard {
-    /// From 0.
-    pub index: u32,
-    /// How many there are.
-    pub count: u32,
-}
+use crate::{Error, Result, Shard};
 
 impl Shard {
-    /// Whether the bucket with this number is this shard's to read.
-    pub fn reads(self, bucket: u32) -> bool {
-        bucket % self.count.max(1) == self.index
-    }
-
     /// The shard of a pod whose environment has `index` for [`pod::SHARD_ENV`]; `None` where one pod does it all.
     ///
     /// # Errors
-    /// `INTERNAL` where it is missing, or is not one of `count`.
-    pub fn of_pod(index: Option<&str>, count: u32) -> Result<Option<Self>> {
+    /// `INTERNAL` where it is missing, or is not one of `shards`.
+    pub fn of_pod(index: Option<&str>, shards: u32) -> Result<Option<Self>> {
+        let count = usize::try_from(shards).unwrap_or(usize::MAX);
         if count <= 1 {
             return Ok(None);
         }
@@ -65,16 +52,6 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_bucket_has_one_shard_that_reads_it() {
-        for count in 1..=5 {
-            for bucket in 0..20 {
-                let readers = (0..count).filter(|index| Shard { index: *index, count }.reads(bucket));
-                assert_eq!(readers.count(), 1, "bucket {bucket} of {count} shards");
-            }
-        }
-    }
 
     #[test]
     fn a_pod_that_does_not_know_its_shard_does_not_begin() {

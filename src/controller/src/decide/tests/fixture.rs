@@ -82,7 +82,10 @@ pub fn references() -> References {
         "apiVersion": "exportjob.dev/v1alpha1", "kind": "ProfileStore", "metadata": {"name": "ups"},
         "spec": {
             "volume": {"persistentVolumeClaim": {"claimName": "profiles"}},
-            "tables": {"fragments": [{"location": "file:///store/fragments", "format": "parquet"}]},
+            "tables": {"fragments": [{
+                "location": "file:///store/fragments", "format": "parquet",
+                "bucketing": {"column": "ups_profile", "count": 4},
+            }]},
         },
     }))
     .unwrap();

@@ -234,6 +234,7 @@ fn check_write(then: &ExportJobStatus, now: &ExportJobStatus) -> Checked {
     ensure(is_news, "nothing is written when nothing has changed")?;
     let without_progress = |status: &ExportJobStatus| ExportJobStatus {
         progress: None,
+        shards: None,
         ..status.clone()
     };
     let is_progress = equal_ignoring_times(&without_progress(then), &without_progress(now));

@@ -1,6 +1,9 @@
 //! What the API server and the dataset's log hold, and what comes of a write.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use exportjob_api::{ExportJob, FINALIZER, Phase};
 use exportjob_plan::{abort_job_name, code, job_name};
@@ -8,7 +11,7 @@ use exportjob_plan::{abort_job_name, code, job_name};
 use super::super::fixture::*;
 use crate::{
     decision::Act,
-    job::{Landing, PODS_STARTED_ANNOTATION},
+    job::{Landing, PODS_STARTED_ANNOTATION, shards},
     observed::{JobFacts, PodFacts, References, Refusal},
 };
 
@@ -78,6 +81,14 @@ pub struct Cluster {
     pub in_the_air: bool,
     /// One has arrived so late.
     pub has_landed: bool,
+    /// Pods that share the export.
+    pub shards: i32,
+    /// Shards that have handed in what they have written, before the batch came to its end.
+    pub handed_in: BTreeSet<i32>,
+    /// Shards of each Job that are done, by its UID.
+    pub completed: BTreeMap<String, BTreeSet<i32>>,
+    /// How often pods of a shard have failed, by the UID of its Job and its number.
+    pub failures: BTreeMap<(String, i32), i32>,
     /// There has been a pod of the export, which somebody may have a copy of.
     pub had_pod: bool,
     /// Reasons of the Events on the ExportJob.
@@ -100,6 +111,10 @@ impl Cluster {
     pub fn new(export_job: ExportJob) -> Self {
         Self {
             now_ms: CREATED_MS,
+            shards: shards(&export_job),
+            handed_in: BTreeSet::new(),
+            completed: BTreeMap::new(),
+            failures: BTreeMap::new(),
             export_job: Some(Arc::new(export_job)),
             export: None,
             abort: None,
@@ -252,6 +267,7 @@ impl Cluster {
             created_at_ms: self.now_ms,
             suspended,
             pods_started,
+            shards: if which == Which::Export { self.shards } else { 1 },
             landing: Some(Landing::of(&dataset())),
             ..JobFacts::default()
         };

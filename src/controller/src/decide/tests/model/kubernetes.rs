@@ -1,5 +1,7 @@
 //! The work of Kubernetes and of the pods, with all that may go wrong in it.
 
+use std::collections::BTreeSet;
+
 use exportjob_api::Phase;
 use exportjob_plan::{Outcome, ReportedError, RunReport, code, exit};
 use rand::{Rng as _, rngs::StdRng};
@@ -100,37 +102,77 @@ impl Cluster {
     fn job_controller(&mut self, which: Which) {
         let Some(mut job) = self.slot(which).take() else { return };
         let now = self.now_ms;
-        let (stops, uid) = (job.deleting || job.suspended, job.uid.clone());
-        let (mut live, mut is_gone) = (false, job.deleting);
-        for pod in self.pods.iter_mut().filter(|pod| pod.facts.job_uid == uid) {
-            is_gone = false;
-            live |= !pod.facts.ended;
-            pod.facts.deleting |= stops && (job.deleting || !pod.facts.ended);
+        let uid = job.uid.clone();
+        let mut pods = std::mem::take(&mut self.pods);
+        for pod in pods.iter_mut().filter(|pod| pod.facts.job_uid == uid) {
             if pod.facts.ended && !std::mem::replace(&mut pod.counted, true) {
-                count(&mut job, which, pod, now);
+                self.count(&mut job, which, pod);
             }
+        }
+        let stops = job.deleting || job.suspended || job.failing.is_some();
+        let (mut live, mut is_gone) = (BTreeSet::new(), job.deleting);
+        for pod in pods.iter_mut().filter(|pod| pod.facts.job_uid == uid) {
+            is_gone = false;
+            if !pod.facts.ended {
+                live.insert(pod.facts.shard);
+            }
+            pod.facts.deleting |= stops && (job.deleting || !pod.facts.ended);
+        }
+        self.pods = pods;
+        if let Some((at_ms, reason)) = job.failing.clone().filter(|_| live.is_empty()) {
+            // It has failed once no pod of it is left.
+            let message = String::new();
+            job.end = JobEnd::Failed { at_ms, reason, message };
         }
         job.started_at_ms = job.started_at_ms.filter(|_| !job.suspended);
         let may_run = job.end == JobEnd::NotYet && !stops;
         if may_run {
             job.started_at_ms.get_or_insert(now);
         }
-        let wants_pod = may_run && !live && !self.is_terminating;
-        if wants_pod && self.troubles.quota {
+        let done = self.completed.entry(uid.clone()).or_default();
+        let missing = (0..job.shards).filter(|shard| !live.contains(shard) && !done.contains(shard));
+        let missing: Vec<i32> = missing.filter(|_| may_run && !self.is_terminating).collect();
+        if !missing.is_empty() && self.troubles.quota {
             job.warning = Some(trouble("FailedCreate", Some(now)));
         }
         *self.slot(which) = (!is_gone).then_some(job);
-        if wants_pod && !self.troubles.quota {
-            self.make_pod(&uid, which);
+        for shard in missing.into_iter().filter(|_| !self.troubles.quota) {
+            self.make_pod(&uid, which, shard);
         }
     }
 
-    fn make_pod(&mut self, job_uid: &str, which: Which) {
+    /// What the failure policy of a Job makes of a pod that has ended.
+    fn count(&mut self, job: &mut JobFacts, which: Which, pod: &Pod) {
+        if job.end != JobEnd::NotYet || pod.evicted {
+            return;
+        }
+        let at_ms = self.now_ms;
+        let code = pod.facts.exit_code.and_then(|code| u8::try_from(code).ok());
+        if code == Some(exit::DONE) {
+            let done = self.completed.entry(job.uid.clone()).or_default();
+            done.insert(pod.facts.shard);
+            job.succeeded = i32::try_from(done.len()).unwrap();
+            if job.succeeded == job.shards && job.failing.is_none() {
+                job.end = JobEnd::Complete { at_ms };
+            }
+            return;
+        }
+        job.failed += 1;
+        let failures = self.failures.entry((job.uid.clone(), pod.facts.shard)).or_default();
+        *failures += 1;
+        let is_fatal = code == Some(exit::USER_ERROR) || (code == Some(exit::ABORTED) && which == Which::Export);
+        if job.failing.is_none() && (is_fatal || *failures > BACKOFF_LIMIT) {
+            let reason = if is_fatal { "PodFailurePolicy" } else { "FailedIndexes" };
+            job.failing = Some((at_ms, reason.to_owned()));
+        }
+    }
+
+    fn make_pod(&mut self, job_uid: &str, which: Which, shard: i32) {
         self.had_pod |= which == Which::Export;
         if which == Which::Abort && self.is_too_early() {
             self.broken = Some("a clean-up waits for the pods, for half of its time");
         }
-        self.pods.push(new_pod(job_uid, which, self.now_ms));
+        self.pods.push(new_pod(job_uid, which, shard, self.now_ms));
     }
 
     /// Whether the export is at work, and has not had half of the time of a clean-up to stop. One that was made by a
@@ -183,10 +225,10 @@ impl Cluster {
         let is_lucky = matches!(fate, Fate::Done | Fate::DoneUnheard | Fate::Evicted);
         self.record.has_excuse |= pod.works_for == Which::Abort && !is_lucky;
         let (exit_code, report) = match fate {
-            Fate::Done => self.decide_log(pod.works_for),
-            Fate::DoneUnheard => (self.decide_log(pod.works_for).0, None),
+            Fate::Done => self.decide_log(pod),
+            Fate::DoneUnheard => (self.decide_log(pod).0, None),
             Fate::KilledAfter => {
-                self.decide_log(pod.works_for);
+                self.decide_log(pod);
                 (137, None)
             }
             Fate::KilledBefore => (137, None),
@@ -205,9 +247,16 @@ impl Cluster {
         (pod.facts.exit_code, pod.facts.report) = (Some(exit_code), report);
     }
 
-    /// A commit or an abort, of which the first one wins.
-    fn decide_log(&mut self, which: Which) -> (i32, Option<RunReport>) {
+    /// A commit or an abort, of which the first one wins. A shard hands in, and commits if all have.
+    fn decide_log(&mut self, pod: &Pod) -> (i32, Option<RunReport>) {
+        let which = pod.works_for;
         let is_first = self.log == Log::Open;
+        if is_first && which == Which::Export {
+            self.handed_in.insert(pod.facts.shard);
+            if i32::try_from(self.handed_in.len()).unwrap() < self.shards {
+                return (i32::from(exit::DONE), Some(report(Outcome::Staged)));
+            }
+        }
         if is_first {
             self.log = if which == Which::Export {
                 Log::Committed
@@ -248,35 +297,12 @@ fn failed(code: &str) -> RunReport {
     failed
 }
 
-/// What the failure policy of a Job makes of a pod that has ended.
-fn count(job: &mut JobFacts, which: Which, pod: &Pod, at_ms: i64) {
-    if job.end != JobEnd::NotYet || pod.evicted {
-        return;
-    }
-    let failed = |reason: &str| JobEnd::Failed {
-        at_ms,
-        reason: reason.to_owned(),
-        message: String::new(),
-    };
-    let code = pod.facts.exit_code.and_then(|code| u8::try_from(code).ok());
-    if code == Some(exit::DONE) {
-        job.end = JobEnd::Complete { at_ms };
-        return;
-    }
-    job.failed += 1;
-    let is_fatal = code == Some(exit::USER_ERROR) || (code == Some(exit::ABORTED) && which == Which::Export);
-    if is_fatal {
-        job.end = failed("PodFailurePolicy");
-    } else if job.failed > BACKOFF_LIMIT {
-        job.end = failed("FailedIndexes");
-    }
-}
-
-fn new_pod(job_uid: &str, works_for: Which, now_ms: i64) -> Pod {
+fn new_pod(job_uid: &str, works_for: Which, shard: i32, now_ms: i64) -> Pod {
     Pod {
         facts: PodFacts {
-            name: format!("pod-{now_ms}"),
+            name: format!("pod-{shard}-{now_ms}"),
             job_uid: job_uid.to_owned(),
+            shard,
             created_at_ms: now_ms,
             ..PodFacts::default()
         },
@@ -289,7 +315,7 @@ fn new_pod(job_uid: &str, works_for: Which, now_ms: i64) -> Pod {
 
 /// A pod with the plan of the export that nothing owns and nobody asked for.
 pub fn stray_pod(now_ms: i64) -> Pod {
-    let mut stray = new_pod("nobody", Which::Export, now_ms);
+    let mut stray = new_pod("nobody", Which::Export, 0, now_ms);
     (stray.facts.scheduled, stray.facts.started, stray.facts.running) = (true, true, true);
     stray
 }

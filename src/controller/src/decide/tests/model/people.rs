@@ -15,8 +15,14 @@ use crate::observed::References;
 
 /// A job as somebody may have made it.
 pub fn new_job(random: &mut StdRng) -> ExportJob {
+    let shards = if random.random_bool(0.4) {
+        random.random_range(1..4)
+    } else {
+        1
+    };
     let mut some = |share: f64, value: serde_json::Value| random.random_bool(share).then_some(value);
     let execution = json!({
+        "shards": shards,
         "suspend": some(0.1, json!(true)),
         "queueName": some(0.1, json!("q")),
         "activeDeadlineSeconds": some(0.2, json!(120)),

@@ -399,6 +399,36 @@ fn local_locations_are_relative_to_the_manifest_or_mapped() {
 }
 
 #[test]
+fn shards_share_the_buckets_of_a_store_and_need_one_each() {
+    let bucketed = |location: &str| json!({"location": location, "format": "parquet", "bucketing": {"column": "ups_profile", "count": 4}});
+    let mut world = World::new();
+    assert_eq!(world.plan().unwrap().shards, 1);
+    world.job["execution"] = json!({"shards": 4});
+    let error = world.plan().unwrap_err();
+    assert_eq!((error.code(), error.can_heal()), ("NOT_BUCKETED", false));
+    for part in [
+        "spec.execution.shards",
+        "\"ups\"",
+        "bucketing",
+        "exportjob-exporter bucket",
+    ] {
+        assert!(error.to_string().contains(part), "{part}: {error}");
+    }
+    world.store["tables"]["fragments"] = json!([bucketed("file:///store/fragments")]);
+    assert_eq!(world.plan().unwrap().shards, 4);
+    world.job["execution"] = json!({"shards": 5});
+    let error = world.plan().unwrap_err().to_string();
+    assert!(error.contains("have 4 buckets"), "{error}");
+    world.job["execution"] = json!({"shards": 4});
+    world.store["tables"]["events"] = json!([{"location": "file:///store/events", "format": "parquet"}]);
+    assert_eq!(
+        world.plan().unwrap_err().code(),
+        "NOT_BUCKETED",
+        "every table must be bucketed"
+    );
+}
+
+#[test]
 fn two_volumes_at_one_mount_path_are_refused() {
     let mut world = World::new();
     world.dataset["volumeMountPath"] = json!("/store");

@@ -1,6 +1,8 @@
 //! Reports fit into a termination message, progress into a percentage.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use std::collections::BTreeMap;
+
 use exportjob_plan::{
     BatchReport, Outcome, ProgressReport, ReportedError, RunReport, TERMINATION_MESSAGE_BYTES, batch_id,
 };
@@ -84,4 +86,35 @@ fn a_percentage_needs_a_total_and_stays_within_a_hundred() {
     assert_eq!(progress(1, Some(3)).percent(), Some(33));
     assert_eq!(progress(9, Some(3)).percent(), Some(100));
     assert_eq!(progress(i64::MAX, Some(i64::MAX)).percent(), Some(100), "no overflow");
+}
+
+#[test]
+fn reports_of_shards_add_up_to_that_of_the_export() {
+    let id = |segment: &str| batch_id("u", Some(("ups", segment)));
+    let part = |profiles: i64, span: (i64, i64)| {
+        let mut part = RunReport::new(Outcome::Staged);
+        part.profiles_written = 2 * profiles;
+        part.profiles_matched = profiles;
+        part.rows_read = 10 * profiles;
+        part.profile_export = Some(span);
+        part.profiles_by_namespace = BTreeMap::from([("email".to_owned(), profiles)]);
+        part.batches = ["a", "b"]
+            .map(|segment| BatchReport {
+                id: id(segment),
+                profiles,
+            })
+            .to_vec();
+        part
+    };
+    let mut all = RunReport::new(Outcome::Committed);
+    all.add(&part(3, (200, 300)));
+    all.add(&part(4, (100, 250)));
+    assert_eq!((all.profiles_written, all.profiles_matched, all.rows_read), (14, 7, 70));
+    assert_eq!(all.profile_export, Some((100, 300)));
+    assert_eq!(all.profiles_by_namespace["email"], 7);
+    assert_eq!(
+        all.batches.iter().map(|batch| batch.profiles).collect::<Vec<_>>(),
+        [7, 7]
+    );
+    assert_eq!(all.outcome, Outcome::Committed);
 }

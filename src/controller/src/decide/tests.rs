@@ -7,4 +7,5 @@ mod fixture;
 mod follows;
 mod launches;
 mod model;
+mod shards;
 mod stops;

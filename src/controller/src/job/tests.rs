@@ -195,6 +195,31 @@ fn an_export_is_one_restricted_pod_that_never_retries_what_cannot_go_well() {
 }
 
 #[test]
+fn shards_run_at_once_in_one_job_and_are_told_apart_by_kubernetes() {
+    let job = exported(&json!({"shards": 3, "podTemplate": {"env": [
+        {"name": "JOB_COMPLETION_INDEX", "value": "0"}, {"name": "RUST_LOG", "value": "debug"},
+    ]}}));
+    let spec = &job["spec"];
+    assert_eq!((&spec["completions"], &spec["parallelism"]), (&json!(3), &json!(3)));
+    assert_eq!(
+        (&spec["backoffLimitPerIndex"], &spec["maxFailedIndexes"]),
+        (&json!(3), &json!(0))
+    );
+    let names: Vec<&str> = spec["template"]["spec"]["containers"][0]["env"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|variable| variable["name"].as_str().unwrap())
+        .collect();
+    assert!(
+        names.contains(&"RUST_LOG") && !names.contains(&"JOB_COMPLETION_INDEX"),
+        "{names:?}"
+    );
+    let clean_up = aborted(&json!({"shards": 3}));
+    assert_eq!(clean_up["spec"]["completions"], json!(1));
+}
+
+#[test]
 fn a_clean_up_is_such_a_pod_without_the_store_and_43_is_no_end_for_it() {
     let (.., name) = names();
     let expected = json!({

@@ -18,5 +18,6 @@ mod interruptions;
 mod resources;
 mod segments;
 mod settings;
+mod shards;
 mod waiting;
 mod writes;

@@ -1,13 +1,14 @@
 //! The sample data: stores made of the CDNOW purchases, and the check of what was exported from them.
 
 use std::{
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
 use exportjob_api::ExportJob;
 
-use crate::programs::{Finished, cache, python, repository, run, succeed};
+use crate::programs::{Finished, cache, python, repository, run, succeed, workspace_binary};
 
 /// The raw file with the purchases, downloaded when it is not in the cache.
 pub fn raw_file() -> PathBuf {
@@ -23,6 +24,36 @@ pub fn store(copies: u32) -> PathBuf {
     let folder = cache().join(format!("cdnow/store-{copies}"));
     let arguments = ["make", folder.to_str().expect("a path in UTF-8"), &copies.to_string()];
     succeed(&repository().join("tests/cdnow/store"), &arguments, b"");
+    folder
+}
+
+/// The same store written anew with so many buckets, with its manifest in `store.yaml`. It is kept in the cache.
+pub fn bucketed_store(copies: u32, buckets: u32) -> PathBuf {
+    static ONE: Mutex<()> = Mutex::new(());
+    let plain = store(copies);
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = cache().join(format!("cdnow/store-{copies}-buckets-{buckets}"));
+    // The manifest is written last.
+    if folder.join("store.yaml").exists() {
+        return folder;
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    let mut volume = OsString::from("/store=");
+    volume.push(&plain);
+    let buckets = buckets.to_string();
+    let manifest = example("profilestore.yaml");
+    let arguments: [&OsStr; 9] = [
+        "bucket".as_ref(),
+        "--store".as_ref(),
+        manifest.as_ref(),
+        "--buckets".as_ref(),
+        buckets.as_ref(),
+        "--out".as_ref(),
+        folder.as_ref(),
+        "--volume".as_ref(),
+        &volume,
+    ];
+    succeed(&workspace_binary("exportjob-exporter"), &arguments, b"");
     folder
 }
 

@@ -64,7 +64,7 @@ pub async fn open(plan: &ExportPlan, session: &Session, progress: Arc<Progress>)
 /// The same for the profiles of one shard.
 ///
 /// # Errors
-/// `INVALID_STORE` as well, when there are several shards and the store is not bucketed.
+/// `NOT_BUCKETED` as well, when there are several shards and the store is not bucketed.
 pub async fn open_shard(
     plan: &ExportPlan,
     session: &Session,
@@ -161,7 +161,7 @@ pub(crate) async fn open_plan(plan: &ExportPlan, session: &Session) -> Result<Op
 
 fn not_bucketed(plan: &ExportPlan) -> Error {
     Error::new(
-        code::INVALID_STORE,
+        code::NOT_BUCKETED,
         format!(
             "ProfileStore {:?} is not bucketed, so its profiles cannot be shared by shards: declare bucketing on all of its tables, write them anew with exportjob-exporter bucket, or set spec.execution.shards to 1",
             plan.store.name

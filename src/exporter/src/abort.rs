@@ -38,6 +38,6 @@ pub async fn abort(plan: &ExportPlan) -> Result<RunReport> {
 /// The manifests go after the files: where the files cannot be removed they still say which there are.
 async fn clear(dataset: &Dataset, plan: &ExportPlan, mut report: RunReport) -> Result<RunReport> {
     report.files_removed = write::clear_batches(dataset, &plan.batches, &HashSet::new()).await?;
-    Manifests::of(dataset, &plan.batches).remove().await;
+    Manifests::of(dataset, plan).remove().await;
     Ok(report)
 }

@@ -76,7 +76,7 @@ impl<'a> Export<'a> {
                     let landed = commit::landed(&dataset, &state, self.plan).await?;
                     if self.shard.is_some() {
                         // Whoever committed may have died before it could.
-                        Manifests::of(&dataset, &self.plan.batches).remove().await;
+                        Manifests::of(&dataset, self.plan).remove().await;
                     }
                     return Ok(self.done(landed));
                 }
@@ -86,7 +86,7 @@ impl<'a> Export<'a> {
             export: self,
             shard,
             dataset: &dataset,
-            manifests: Manifests::of(&dataset, &self.plan.batches),
+            manifests: Manifests::of(&dataset, self.plan),
         });
         if let Some(hand_in) = &hand_in
             && let Some(report) = hand_in.resume().await?

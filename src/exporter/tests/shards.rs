@@ -238,9 +238,10 @@ async fn an_abort_takes_what_was_handed_in_and_no_shard_lands_after_it() {
     let plan = Arc::new(sharded(plan(folder.path(), "job"), 2));
     let all: Vec<Shard> = shards(&plan).collect();
     attempt(&plan, all[0], share(all[0], 1)).await.unwrap();
-    assert_eq!(manifests(folder.path()), ["shard-0.json"]);
+    assert_eq!(manifests(folder.path()).len(), 1);
     let (open_gate, late) = slow(&plan, all[1]).await;
     assert_eq!(abort(&plan).await.unwrap().outcome, Outcome::Aborted);
+    assert!(manifests(folder.path()).is_empty());
     open_gate.notify_one();
     assert_eq!(late.await.unwrap().unwrap_err().code(), code::BATCH_ABORTED);
     for shard in all {
@@ -252,6 +253,26 @@ async fn an_abort_takes_what_was_handed_in_and_no_shard_lands_after_it() {
     assert!(counts(folder.path()).await.is_empty());
     assert!(files(folder.path()).is_empty());
     assert!(manifests(folder.path()).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_different_plans_are_not_put_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = sharded(plan(folder.path(), "job"), 2);
+    let all: Vec<Shard> = shards(&old).collect();
+    attempt(&old, all[0], share(all[0], 1)).await.unwrap();
+    let mut new = old.clone();
+    new.merge_policy.version += 1;
+    let report = attempt(&new, all[1], share(all[1], 1)).await.unwrap();
+    assert_eq!(
+        report.outcome,
+        Outcome::Staged,
+        "the other part is that of another plan"
+    );
+    let last = attempt(&new, all[0], share(all[0], 1)).await.unwrap();
+    assert_eq!(last.outcome, Outcome::Committed);
+    assert_landed(&new, folder.path(), "in the end").await;
+    assert_eq!(files(folder.path()), visible(folder.path()).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

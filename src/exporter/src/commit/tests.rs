@@ -14,12 +14,17 @@ use deltalake::{
 use exportjob_plan::Outcome;
 use futures::stream::BoxStream;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, PutMode, PutMultipartOptions, PutOptions,
-    PutPayload, PutResult, Result as StoreResult, memory::InMemory,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectStoreExt as _, PutMode, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result as StoreResult, memory::InMemory,
 };
 use serde_json::json;
 
 use super::*;
+use crate::{
+    Export, Progress, Shard,
+    shard::{HandIn, Manifests},
+    write::Staged,
+};
 
 /// A volume in memory that loses the answer to the next commit.
 #[derive(Debug, Default)]
@@ -115,10 +120,8 @@ fn plan() -> ExportPlan {
     .unwrap()
 }
 
-/// Proposes a commit whose answer is lost.
-async fn propose_in_vain(volume: Flaky) -> Result<Decision, Undecided> {
-    let plan = plan();
-    let volume = Arc::new(volume);
+/// A table with the column `x` on this volume.
+async fn table(plan: &ExportPlan, volume: &Arc<Flaky>) -> (Dataset, StructType) {
     let log = default_logstore(
         volume.clone(),
         volume.clone(),
@@ -128,6 +131,14 @@ async fn propose_in_vain(volume: Flaky) -> Result<Decision, Undecided> {
     let dataset = Dataset::over(&plan.destination, log);
     let columns = StructType::try_new([StructField::nullable("x", DataType::STRING)]).unwrap();
     prepare(&dataset, &columns).await.unwrap();
+    (dataset, columns)
+}
+
+/// Proposes a commit whose answer is lost.
+async fn propose_in_vain(volume: Flaky) -> Result<Decision, Undecided> {
+    let plan = plan();
+    let volume = Arc::new(volume);
+    let (dataset, columns) = table(&plan, &volume).await;
     volume.loses_answer.store(true, Ordering::SeqCst);
     let report = RunReport::new(Outcome::Committed);
     let proposal = Proposal::Commit {
@@ -154,4 +165,47 @@ async fn files_of_a_commit_that_may_have_landed_stay() {
         Err(undecided) => assert!(!undecided.nothing_landed, "{}", undecided.error),
         Ok(_) => panic!("a decision without a look at the log"),
     }
+}
+
+/// Hands in the only file of the first of two shards, and the answer is lost. What came of it, and whether the file is there.
+async fn hand_in_in_vain(volume: Flaky) -> (Result<RunReport>, bool) {
+    let plan = ExportPlan { shards: 2, ..plan() };
+    let volume = Arc::new(volume);
+    let (dataset, columns) = table(&plan, &volume).await;
+    let export = Export::new(&plan, Arc::new(Progress::default()), "attempt");
+    let staged = Staged::new(&dataset, &export.attempt);
+    let path = staged.begin(&plan.batches[0].id, 0, 0);
+    volume.inner.put(&path, "rows".into()).await.unwrap();
+    let file = Add {
+        path: path.to_string(),
+        ..Add::default()
+    };
+    let hand_in = HandIn {
+        export: &export,
+        shard: Shard { index: 0, count: 2 },
+        dataset: &dataset,
+        manifests: Manifests::of(&dataset, &plan),
+    };
+    volume.loses_answer.store(true, Ordering::SeqCst);
+    let report = RunReport::new(Outcome::Committed);
+    let done = hand_in.hand_in(&staged, vec![file], &columns, report).await;
+    (done, volume.inner.head(&path).await.is_ok())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_was_handed_in_stays_even_if_the_answer_was_lost() {
+    let (done, is_there) = hand_in_in_vain(Flaky::default()).await;
+    assert_eq!(done.unwrap().outcome, Outcome::Staged);
+    assert!(is_there);
+    let volume = Flaky {
+        goes_away: true,
+        ..Flaky::default()
+    };
+    let (done, is_there) = hand_in_in_vain(volume).await;
+    assert_eq!(
+        done.unwrap_err().code(),
+        code::DATASET_UNWRITABLE,
+        "nobody knows how the batch stands"
+    );
+    assert!(is_there, "it is in a manifest");
 }

@@ -6,9 +6,10 @@ use deltalake::{
     ObjectStore, ObjectStoreError, Path,
     kernel::{Add, StructType},
 };
-use exportjob_plan::{BatchPlan, RunReport, code};
+use exportjob_plan::{ExportPlan, RunReport, code};
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{Error, Result, commit::Dataset, error::unwritable, write::Place};
 
@@ -37,15 +38,23 @@ pub(crate) struct Manifest {
 pub(crate) struct Manifests {
     place: Place,
     folder: String,
+    plan: String,
 }
 
 impl Manifests {
-    /// Those of the job with these batches.
-    pub(crate) fn of(dataset: &Dataset, batches: &[BatchPlan]) -> Self {
-        let batch = batches.first().map(|batch| batch.id.as_str()).unwrap_or_default();
+    /// Those of the job with this plan.
+    ///
+    /// A job keeps its batches even if somebody removes its Job and its plan, and the next plan finds another store: parts
+    /// that were written by different plans do not know of each other.
+    pub(crate) fn of(dataset: &Dataset, plan: &ExportPlan) -> Self {
+        let batch = plan.batches.first().map(|batch| batch.id.as_str()).unwrap_or_default();
+        // A plan has string keys only: it always serialises.
+        let text = serde_json::to_vec(plan).unwrap_or_default();
+        let digest = Uuid::new_v5(&Uuid::NAMESPACE_OID, &text).simple().to_string();
         Self {
             place: Place::of(dataset),
             folder: format!("{FOLDER}/{batch}"),
+            plan: digest[..12].to_owned(),
         }
     }
 
@@ -108,7 +117,7 @@ impl Manifests {
         }
     }
 
-    /// Removes them all, once the batches have come to an end. What cannot be removed is invisible to readers, and is
+    /// Removes them all, those of other plans included, once the batches have come to an end. What cannot be removed is invisible to readers, and is
     /// logged.
     pub(crate) async fn remove(&self) {
         if let Err(error) = self.place.clear(self.folder.clone(), |_| true).await {
@@ -117,7 +126,7 @@ impl Manifests {
     }
 
     fn path(&self, index: usize) -> Path {
-        Path::from(format!("{}/shard-{index}.json", self.folder))
+        Path::from(format!("{}/shard-{index}.{}.json", self.folder, self.plan))
     }
 
     fn store(&self) -> &Arc<dyn ObjectStore> {

@@ -127,6 +127,9 @@ def differences(job, left, right, limit=3):
     connection = connect()
     for number, (ours, theirs) in enumerate(zip(batches(left), batches(right))):
         rows = []
+        if not ours or not theirs:
+            yield f"batch {number}: {'the second' if ours else 'the first'} wrote no file"
+            continue
         for files in (ours, theirs):
             table, types = source(connection, files)
             parts = expressions(job, types)

@@ -126,6 +126,11 @@ def leaves(schema):
     return found
 
 
+def flat(path):
+    """The name of a leaf as a column of its own."""
+    return ".".join(path)
+
+
 def nested(schema, leaf, struct):
     """Builds each column out of its leaves: `leaf(path)` and `struct([(name, value)], path)`; a list of (name, value)."""
 
@@ -138,4 +143,4 @@ def nested(schema, leaf, struct):
     return [(column.name, build(column, ())) for column in schema]
 
 
-__all__ = ["Export", "RANKS", "SEGMENTS", "STATUSES", "arguments", "export", "leaves", "nested"]
+__all__ = ["Export", "RANKS", "SEGMENTS", "STATUSES", "arguments", "export", "flat", "leaves", "nested"]

@@ -2,7 +2,7 @@
 
 import duckdb
 
-from .common import STATUSES, arguments, export, nested
+from .common import STATUSES, arguments, export, flat, nested
 
 COPY = "(FORMAT parquet, COMPRESSION zstd)"
 NEWEST = "coalesce(ups_timestamp, ups_ingested)"
@@ -17,9 +17,9 @@ def texts(values):
     return "(" + ", ".join(f"'{value}'" for value in values) + ")"
 
 
-def flat(path):
-    """The name of a leaf as a column of its own."""
-    return '"' + ".".join(path) + '"'
+def column(path):
+    """A leaf as a column of its own."""
+    return f'"{flat(path)}"'
 
 
 class Plan:
@@ -86,14 +86,14 @@ class Plan:
 
     def fragments(self, only):
         """The records that count: the newest of each identity and dataset, with their place in the profile."""
-        leaves = "".join(f", {quoted(path)} AS {flat(path)}" for path, _ in self.job.leaves)
+        leaves = "".join(f", {quoted(path)} AS {column(path)}" for path, _ in self.job.leaves)
         columns = f"ups_namespace, ups_identity, ups_dataset, {NEWEST} AS t, ups_ingested{leaves}"
         return f"""SELECT *, {{t: t, i: ups_ingested, d: ups_dataset, n: ups_namespace, u: ups_identity}} AS o FROM (
             {self.rows('fragments', columns, only=only)})
             QUALIFY row_number() OVER (PARTITION BY ups_namespace, ups_identity, ups_dataset ORDER BY t DESC, ups_ingested DESC) = 1"""
 
     def profiles(self, only):
-        merged = "".join(f", arg_max({flat(path)}, o) AS {flat(path)}" for path, _ in self.job.leaves)
+        merged = "".join(f", arg_max({column(path)}, o) AS {column(path)}" for path, _ in self.job.leaves)
         since = self.job.changed_since
         # A late record of an older state does not count, and does not make its profile a changed one.
         having = f"HAVING max(ups_ingested) > TIMESTAMPTZ '{since}'" if since else ""
@@ -141,7 +141,7 @@ class Plan:
             "timeSeriesEvents": '"timeSeriesEvents"',
         }
         chosen = [f'{columns[name]} AS "{name}"' for name in self.job.system]
-        chosen += [f'{value} AS "{name}"' for name, value in nested(self.job.fields, flat, packed)]
+        chosen += [f'{value} AS "{name}"' for name, value in nested(self.job.fields, column, packed)]
         joins = "LEFT JOIN known USING (key)"
         if "segmentMembership" in self.job.system:
             joins += " LEFT JOIN membership USING (key)"
@@ -193,4 +193,5 @@ def main():
             connection.execute(statement)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -7,15 +7,11 @@ os.environ.setdefault("POLARS_MAX_THREADS", "2")
 
 import polars as pl  # noqa: E402
 
-from .common import RANKS, STATUSES, arguments, export, nested  # noqa: E402
+from .common import RANKS, STATUSES, arguments, export, flat, nested  # noqa: E402
 
 BY = ["ups_namespace", "ups_identity"]
 ORDER = ["t", "ups_ingested", "ups_dataset", *BY]
 IDENTITY = pl.List(pl.Struct({"id": pl.String, "primary": pl.Boolean}))
-
-
-def flat(path):
-    return ".".join(path)
 
 
 def leaf(path):
@@ -96,7 +92,7 @@ class Plan:
             )
         )
         # Sorted by profile first, groups are runs of rows, and their last is their newest.
-        rows = rows.sort("key", *ORDER).unique(subset=[*BY, "ups_dataset"], keep="last", maintain_order=True)
+        rows = rows.sort("key", *ORDER).filter(pl.struct(*BY, "ups_dataset").is_last_distinct())
         merged = [pl.col(flat(path)).last(ignore_nulls=True) for path, _ in self.job.leaves]
         newest = [pl.col(name).last() for name in BY]
         profiles = rows.group_by("key", maintain_order=True).agg(*newest, pl.col("ups_ingested").max(), *merged)

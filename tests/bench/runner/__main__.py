@@ -12,7 +12,7 @@ import check
 from engines.common import export
 
 from . import machine, report
-from .settings import ENGINES, settings
+from .settings import pairs, settings
 
 TABLES = ["fragments", "events", "identities", "memberships"]
 
@@ -25,6 +25,7 @@ class Bench:
     def __init__(self, wanted):
         self.wanted = wanted
         self.work = wanted.cache / "work"
+        self.pairs = pairs(wanted.engines, wanted.layouts)
         self.samples, self.floors, self.wrong = [], [], []
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True)
@@ -101,31 +102,25 @@ class Bench:
         return rows if expected is None else expected
 
     def floor(self, count, query, out):
-        for layout in ("append", "bucketed"):
+        for layout in sorted({layout for _, layout in self.pairs}):
             store = self.store(count, layout)
-            if not (store / "generated.json").exists():
-                continue
             done = subprocess.run(
                 [sys.executable, "-P", "-m", "floor", "--store", str(store), "--query", query, "--out", str(out)],
                 check=True, capture_output=True, text=True,
             )  # fmt: skip
             self.floors.append({"profiles": count, "query": query, "layout": layout} | json.loads(done.stdout))
 
-    def pairs(self):
-        return [(engine, layout) for engine in self.wanted.engines for layout in ENGINES[engine][1]]
-
     def run(self):
         for count in self.wanted.profiles:
-            for layout in sorted({layout for _, layout in self.pairs()}):
+            for layout in sorted({layout for _, layout in self.pairs}):
                 self.generate(count, layout)
             expected = {}
             for round_number in range(self.wanted.rounds):
                 say(f"==> {count} profiles, round {round_number + 1} of {self.wanted.rounds}")
                 for query in self.wanted.queries:
                     # In turn, and another one first in each round: what the machine does besides hits all alike.
-                    pairs = self.pairs()
-                    turn = round_number % len(pairs)
-                    for engine, layout in pairs[turn:] + pairs[:turn]:
+                    turn = round_number % len(self.pairs)
+                    for engine, layout in self.pairs[turn:] + self.pairs[:turn]:
                         rows = self.sample(count, round_number, query, engine, layout, expected.get(query))
                         expected.setdefault(query, rows)
                         if expected[query] is None:

@@ -4,6 +4,7 @@ import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib import ticker  # noqa: E402
 
 from .settings import ENGINES  # noqa: E402
 
@@ -14,6 +15,12 @@ COLOURS = {"exporter": "#0b6e4f", "duckdb": "#e0a100", "polars": "#2b6cb0", "dat
 def style(pair):
     engine, layout = pair
     return {"color": COLOURS[engine], "label": f"{ENGINES[engine][0]}, {layout}"}
+
+
+def plain(axis):
+    """Numbers as people write them, on a logarithmic axis."""
+    axis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def save(figure, file):
@@ -31,8 +38,12 @@ def processor(results, file):
         values = [results.typical("cpu", count, query, *pair) or 0 for query in results.queries]
         places = [at + number * width for at in range(len(values))]
         hatch = "///" if pair[1] == "bucketed" else None
-        axes.bar(places, values, width * 0.92, hatch=hatch, edgecolor="white", linewidth=0.3, **style(pair))
+        bars = axes.bar(places, values, width * 0.92, hatch=hatch, edgecolor="white", linewidth=0.3, **style(pair))
+        axes.bar_label(bars, [f"{value:.2g}" if value else "memory" for value in values], fontsize=6, padding=1)
     axes.set_yscale("log")
+    plain(axes.yaxis)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low / 2, high * 3)
     axes.set_xticks([at + 0.425 - width / 2 for at in range(len(results.queries))], [q.upper() for q in results.queries])
     axes.set_ylabel("CPU seconds (logarithmic)")
     axes.set_title(f"{count:,} profiles", loc="left")
@@ -52,6 +63,9 @@ def growth(results, file):
             axes.plot(*zip(*points), line, marker="o", markersize=3, **style(pair)) if points else None
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.set_xticks(results.scales, [f"{count:,}" for count in results.scales])
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+        plain(axes.yaxis)
         axes.set_xlabel("profiles")
         axes.set_ylabel(label)
     panels[0].set_title(f"{query.upper()}", loc="left")

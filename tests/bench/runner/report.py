@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from .machine import REPOSITORY
-from .settings import ENGINES
+from .settings import ENGINES, pairs
 
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -25,9 +25,7 @@ class Results:
         for sample in results["samples"]:
             key = (sample["profiles"], sample["query"], sample["engine"], sample["layout"])
             self.samples.setdefault(key, []).append(sample)
-        self.pairs = [
-            (engine, layout) for engine in results["settings"]["engines"] for layout in ENGINES[engine][1]
-        ]
+        self.pairs = pairs(results["settings"]["engines"], results["settings"]["layouts"])
 
     def good(self, *key):
         """The samples of which there is something to tell, or nothing if any was ended for its memory."""

@@ -15,11 +15,17 @@ ENGINES = {
 }
 
 
+def pairs(engines, layouts):
+    """Each engine with each layout that it reads."""
+    return [(engine, layout) for engine in engines for layout in ENGINES[engine][1] if layout in layouts]
+
+
 @dataclass(frozen=True)
 class Settings:
     profiles: list
     rounds: int
     engines: list
+    layouts: list
     queries: list
     seed: int
     buckets: int
@@ -45,6 +51,7 @@ def settings():
         profiles=sorted(int(count) for count in words("BENCH_PROFILES", "100000 1000000")),
         rounds=int(os.environ.get("BENCH_ROUNDS", "3")),
         engines=engines,
+        layouts=words("BENCH_LAYOUTS", "bucketed append"),
         queries=words("BENCH_QUERIES", "q1 q2 q3 q4 q5"),
         seed=int(os.environ.get("BENCH_SEED", "1")),
         buckets=int(os.environ.get("BENCH_BUCKETS", "16")),

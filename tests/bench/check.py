@@ -1,6 +1,6 @@
 """Whether two engines wrote the same rows: counts, and hashes that know no order, of each part of the rows and of the whole.
 
-  python -m check --store DIR --query q1 OUT OUT...   each OUT is what an engine wrote, or the dataset of an export
+  tests/bench/python -m check --store DIR --query q1 OUT OUT...   each OUT is what an engine wrote, or the dataset of an export
 """
 
 import argparse

@@ -3,7 +3,7 @@
 Both are measured on one thread with Arrow's own reader and writer; nothing is joined, merged or sorted. `decode` reads whole
 columns of all rows: an engine that skips pages may stay below it. What any engine adds to `encode` is its own doing.
 
-  python -m floor --store DIR --query q1 --out OUT     OUT is what an engine or an export wrote for that query
+  tests/bench/python -m floor --store DIR --query q1 --out OUT     OUT is what an engine or an export wrote for that query
 """
 
 import argparse

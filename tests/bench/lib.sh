@@ -10,10 +10,20 @@ BENCH_CACHE=$EXPORTJOB_CACHE/bench
 BENCH_PYTHON=$BENCH_CACHE/venv/bin/python
 export BENCH_DIR BENCH_CACHE BENCH_PYTHON
 
-# need_requirements FILE TEXT: installs what a requirements file lists, beside what is there; does nothing twice.
+# need_requirements FILE TEXT: installs what a requirements file lists, beside what is there; does nothing twice, and one
+# at a time.
 need_requirements() {
-  local file=$BENCH_DIR/$1 stamp print
-  stamp=$BENCH_CACHE/venv/.${1%.txt}
+  local file=$BENCH_DIR/$1 lock
+  mkdir -p "$BENCH_CACHE"
+  exec {lock}>"$BENCH_CACHE/.lock"
+  flock "$lock"
+  install_missing "$file" "$2"
+  exec {lock}>&-
+}
+
+install_missing() {
+  local file=$1 stamp print
+  stamp=$BENCH_CACHE/venv/.$(basename "$file" .txt)
   print=$(fingerprint "$file")
   [[ -x $BENCH_PYTHON && $(cat "$stamp" 2>/dev/null) == "$print" ]] && return
   need_command python3 python3

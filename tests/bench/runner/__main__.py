@@ -24,14 +24,13 @@ def say(text):
 class Bench:
     def __init__(self, wanted):
         self.wanted = wanted
-        self.work = wanted.cache / "work"
+        self.work = wanted.folder / f"work-{os.getpid()}"
         self.pairs = pairs(wanted.engines, wanted.layouts)
         self.samples, self.floors, self.wrong = [], [], []
-        shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True)
 
     def store(self, count, layout):
-        return self.wanted.cache / "stores" / f"{count}-{self.wanted.seed}-{self.wanted.buckets}-{layout}"
+        return self.wanted.folder / "stores" / f"{count}-{self.wanted.seed}-{self.wanted.buckets}-{layout}"
 
     def generate(self, count, layout):
         store = self.store(count, layout)
@@ -125,24 +124,26 @@ class Bench:
                         expected.setdefault(query, rows)
                         if expected[query] is None:
                             del expected[query]
-        shutil.rmtree(self.work, ignore_errors=True)
 
 
 def main():
     wanted = settings()
     started = time.monotonic()
     bench = Bench(wanted)
-    bench.run()
+    try:
+        bench.run()
+    finally:
+        shutil.rmtree(bench.work, ignore_errors=True)
     results = {
         "when": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seconds": round(time.monotonic() - started),
         "machine": machine.described(wanted.engines),
-        "settings": {name: value for name, value in vars(wanted).items() if name not in ("cache", "program")},
+        "settings": {name: value for name, value in vars(wanted).items() if name not in ("folder", "program")},
         "samples": bench.samples,
         "floors": bench.floors,
         "wrong": bench.wrong,
     }
-    folder = wanted.cache / "results"
+    folder = wanted.folder / "results"
     folder.mkdir(exist_ok=True)
     file = folder / f"{results['when'].replace(':', '')}.json"
     file.write_text(json.dumps(results, indent=1) + "\n")

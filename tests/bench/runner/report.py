@@ -1,6 +1,6 @@
 """Writes the results of a run into the documentation, between the page's markers.
 
-  python -m runner.report RESULTS.json
+  tests/bench/python -m runner.report RESULTS.json
 """
 
 import json

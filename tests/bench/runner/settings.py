@@ -32,7 +32,7 @@ class Settings:
     memory: str  # what the exporter may use
     engine_memory_mib: int  # what the others may use
     limit_mib: int  # more memory than this ends any of them
-    cache: Path
+    folder: Path  # where stores and results are kept
     program: Path
 
 
@@ -58,6 +58,6 @@ def settings():
         memory=os.environ.get("BENCH_MEMORY", "2Gi"),
         engine_memory_mib=int(os.environ.get("BENCH_ENGINE_MEMORY_MIB", "6144")),
         limit_mib=int(os.environ.get("BENCH_LIMIT_MIB", "12288")),
-        cache=Path(os.environ["BENCH_CACHE"]),
+        folder=Path(os.environ["BENCH_WORK"]),
         program=Path(os.environ["BENCH_PROGRAM"]),
     )

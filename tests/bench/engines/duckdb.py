@@ -84,21 +84,24 @@ class Plan:
                     SELECT key, split_part(substr(key, 2), ':', 1)::INT AS n, substr(key, strpos(key, ':') + 1) AS split
                     FROM member WHERE key LIKE '~%')"""
 
-    def fragments(self, only):
-        """The records that count: the newest of each identity and dataset, with their place in the profile."""
-        leaves = "".join(f", {quoted(path)} AS {column(path)}" for path, _ in self.job.leaves)
-        columns = f"ups_namespace, ups_identity, ups_dataset, {NEWEST} AS t, ups_ingested{leaves}"
-        return f"""SELECT *, {{t: t, i: ups_ingested, d: ups_dataset, n: ups_namespace, u: ups_identity}} AS o FROM (
-            {self.rows('fragments', columns, only=only)})
-            QUALIFY row_number() OVER (PARTITION BY ups_namespace, ups_identity, ups_dataset ORDER BY t DESC, ups_ingested DESC) = 1"""
-
     def profiles(self, only):
-        merged = "".join(f", arg_max({column(path)}, o) AS {column(path)}" for path, _ in self.job.leaves)
+        """The records that count, ranked by few columns and found again by their places, merged leaf by leaf."""
+        place = "file_index, file_row_number"
+        columns = f"ups_namespace, ups_identity, ups_dataset, {NEWEST} AS t, ups_ingested, {place}"
+        yield f"""CREATE OR REPLACE TEMP TABLE ranked AS
+            SELECT key, ups_namespace AS n, ups_identity AS u, ups_ingested, {place}, row_number() OVER (PARTITION BY key
+                ORDER BY t DESC, ups_ingested DESC, ups_dataset DESC, ups_namespace DESC, ups_identity DESC)::INT AS rn
+            FROM (FROM ({self.rows('fragments', columns, only=only)}) QUALIFY row_number() OVER (
+                PARTITION BY ups_namespace, ups_identity, ups_dataset ORDER BY t DESC, ups_ingested DESC) = 1)"""
+        leaves = "".join(f", {quoted(path)} AS {column(path)}" for path, _ in self.job.leaves)
+        merged = "".join(f", arg_min({column(path)}, rn) AS {column(path)}" for path, _ in self.job.leaves)
         since = self.job.changed_since
         # A late record of an older state does not count, and does not make its profile a changed one.
-        having = f"HAVING max(ups_ingested) > TIMESTAMPTZ '{since}'" if since else ""
-        yield f"""CREATE OR REPLACE TEMP VIEW profile AS SELECT key, max(o) AS newest{merged}
-            FROM ({self.fragments(only)}) GROUP BY key {having}"""
+        having = f"HAVING max(ranked_ingested) > TIMESTAMPTZ '{since}'" if since else ""
+        yield f"""CREATE OR REPLACE TEMP VIEW profile AS
+            SELECT key, {{'n': arg_min(n, rn), 'u': arg_min(u, rn)}} AS newest{merged} FROM (
+                SELECT key, n, u, rn, ranked.ups_ingested AS ranked_ingested{leaves}
+                FROM {self.table('fragments')} JOIN ranked USING ({place})) GROUP BY key {having}"""
 
     def identities(self, only):
         """The identities of each profile of the graph: by namespace, lists sorted by id."""

@@ -14,7 +14,7 @@ CHART := charts/exportjob-operator
 NAMESPACE ?= exportjob-system
 RELEASE ?= exportjob-operator
 
-.PHONY: help setup build images cluster-up cluster-down deploy sample demo test e2e lint fmt crds docs clean
+.PHONY: help setup build images cluster-up cluster-down deploy sample demo test e2e bench lint fmt crds docs clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,9 @@ test: ## All tests, the cluster's included; leaves nothing running that was not 
 e2e: setup ## The cluster's tests alone, against the current KUBECONFIG (or the test cluster, which is brought up)
 	@$(ON_CLUSTER)
 	EXPORTJOB_E2E=1 RUST_TEST_THREADS=4 cargo test --release --locked --workspace --no-fail-fast --test 'e2e_*'
+
+bench: ## Measure exports beside other engines and write docs/benchmarks.md; that page has the settings
+	@tests/bench/run
 
 lint: ## Formatting, clippy, shell scripts, licences and duplicate dependencies
 	@tests/lint

@@ -1,0 +1,1 @@
+"""Runs the engines in turn, measures them, and writes what was found into the documentation."""

@@ -176,7 +176,7 @@ fn what_is_said_of_a_long_expression_is_short() {
     let long: &'static str = format!("x = \"{}\" and y.cuont() = 1", "é".repeat(20_000)).leak();
     let error = plan(&["a"], &[("a", "ups", long)]).unwrap_err().to_string();
     assert!(
-        error.contains("column 20013: there is no function cuont()") && error.len() < 1500,
+        error.contains("column 20014: there is no function cuont()") && error.len() < 1500,
         "{error}"
     );
     let holder: &'static str = format!("{}.x = 1", ["y"; 900].join(" + ")).leak();

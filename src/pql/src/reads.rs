@@ -112,8 +112,16 @@ impl Reader<'_> {
             Op::Time(time) => self.time(time),
             Op::Seq(seq) => self.seq(seq),
             Op::Let { value, body } => {
-                let value = self.items(value);
-                self.with_variable(value, |reader| reader.value(body))
+                let bound = self.value(value);
+                let outcome = self.with_variable(bound.clone(), |reader| reader.value(body));
+                // What is bound has to be there, be it that nothing in it is looked at.
+                let unread = bound.iter().filter(|place| {
+                    let mut read = self.found.iter().chain(&outcome);
+                    !read.any(|read| read.root == place.root && read.path.starts_with(&place.path))
+                });
+                let unread: Places = unread.cloned().collect();
+                self.found_some(&unread);
+                outcome
             }
             Op::Chain(chain) => {
                 let source = self.items(&chain.source);

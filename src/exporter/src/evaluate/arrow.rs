@@ -70,8 +70,11 @@ impl<'a> Value<'a> {
     pub fn key(self, index: usize) -> Option<&'a str> {
         let map = self.as_map()?;
         let (_, from, to) = self.span()?;
+        if index >= to - from {
+            return None;
+        }
         match Self(map.keys().as_ref(), from + index).view() {
-            View::Text(key) if index < to - from => Some(key),
+            View::Text(key) => Some(key),
             _ => None,
         }
     }

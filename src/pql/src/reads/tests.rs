@@ -55,7 +55,8 @@ fn only_the_fields_that_matter_are_read() {
             "",
             "kind timestamp",
         ),
-        (r#"let H = home in H.city = "x""#, "home", ""),
+        (r#"let H = home in H.city = "x""#, "home.city", ""),
+        ("let H = home in true", "home", ""),
         (r#"(P) => P.home.city = "x""#, "home.city", ""),
         (
             r#"xEvent.groupBy(kind).map((K, G) => G.count()).values().max() > 2"#,

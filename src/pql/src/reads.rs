@@ -187,8 +187,10 @@ impl Reader<'_> {
         let (_, through) = item(type_);
         let mut least = place.clone();
         // A struct that is merged out of several rows is there when one of its fields is; items come as they are.
-        while in_list || through {
-            let (Type::Struct(fields), _) = item(type_) else { break };
+        if !in_list && !through {
+            return Some(least);
+        }
+        while let (Type::Struct(fields), _) = item(type_) {
             let Some(first) = fields.iter().next() else { break };
             least.path.push(Arc::from(first.name.as_str()));
             type_ = &first.type_;
@@ -280,15 +282,6 @@ impl Reader<'_> {
                     reader.whole(claim)
                 })
             }
-            SeqOp::Aggregate(_, list, body) => match body {
-                Some(body) => {
-                    let items = self.items(list);
-                    self.with_element(items, |reader| reader.whole(body))
-                }
-                None => self.whole(list),
-            },
-            SeqOp::Count(list, Counted::DistinctWithNull) => self.whole(list),
-            SeqOp::Count(map, _) | SeqOp::Keys(map) => self.exists(map),
             SeqOp::Distinct(list) => {
                 self.whole(list);
                 self.value(list)
@@ -309,11 +302,40 @@ impl Reader<'_> {
                 self.whole(count);
                 items
             }
+            other => self.one_value(other),
+        }
+    }
+
+    /// What comes of a list or map that is no list.
+    fn one_value(&mut self, seq: &SeqOp) -> Places {
+        match seq {
+            SeqOp::Aggregate(_, list, body) => match body {
+                Some(body) => {
+                    let items = self.items(list);
+                    self.with_element(items, |reader| reader.whole(body))
+                }
+                None => self.whole(list),
+            },
+            SeqOp::Count(list, Counted::DistinctWithNull) => self.whole(list),
+            SeqOp::Count(map, _) | SeqOp::Keys(map) => self.exists(map),
             SeqOp::Head(list) | SeqOp::Values(list) => self.value(list),
             SeqOp::Get(map, key) => {
                 self.whole(key);
                 self.value(map)
             }
+            SeqOp::Filter(..)
+            | SeqOp::Map(..)
+            | SeqOp::MapValues(..)
+            | SeqOp::MapEntries { .. }
+            | SeqOp::Each { .. }
+            | SeqOp::Exists(..)
+            | SeqOp::Quantified { .. }
+            | SeqOp::Distinct(_)
+            | SeqOp::Intersection(..)
+            | SeqOp::Intersects(..)
+            | SeqOp::Subset(..)
+            | SeqOp::GroupBy(..)
+            | SeqOp::Top { .. } => self.seq(seq),
         }
     }
 

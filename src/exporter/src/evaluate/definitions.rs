@@ -43,7 +43,7 @@ impl<'p> Definitions<'p> {
             ));
         }
         let parsed = plan.definitions.iter().enumerate().map(|(place, definition)| {
-            let (text, expr) = definition.parse().map_err(refused)?;
+            let (text, expr) = definition.parse().map_err(|error| refused(&error))?;
             match dependencies(&expr)
                 .into_iter()
                 .find(|id| plan.asked_for(id) >= Some(place))
@@ -132,7 +132,7 @@ impl<'p> Definitions<'p> {
         let typed = self.parsed.iter().map(|parsed| {
             check(&parsed.expr, schema)
                 .and_then(Typed::into_segment)
-                .map_err(|error| refused(parsed.definition.refused(&error, &parsed.text)))
+                .map_err(|error| refused(&parsed.definition.refused(&error, &parsed.text)))
         });
         typed.collect()
     }
@@ -157,6 +157,6 @@ fn too_late(definition: &DefinitionPlan, asked: &str) -> Error {
     )
 }
 
-fn refused(error: PlanError) -> Error {
+fn refused(error: &PlanError) -> Error {
     Error::new(error.code(), error.to_string())
 }

@@ -20,10 +20,10 @@ impl Evaluation {
             match (known, *matches, was_member) {
                 (Some(place), true, true) => members[place].enter(self.continuing()),
                 (Some(place), true, false) => {
-                    self.begin(&mut members[place], &mut places[place], SegmentStatus::Realized)
+                    self.begin(&mut members[place], &mut places[place], SegmentStatus::Realized);
                 }
                 (Some(place), false, true) => {
-                    self.begin(&mut members[place], &mut places[place], SegmentStatus::Exited)
+                    self.begin(&mut members[place], &mut places[place], SegmentStatus::Exited);
                 }
                 (None, true, _) => {
                     let (namespace, id) = (segment.namespace.as_str(), segment.id.as_str());

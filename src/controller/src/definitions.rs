@@ -118,11 +118,19 @@ impl Keeper {
             export_job.metadata.namespace.as_deref() == Some(namespace) && can_tell(export_job)
         });
         let verdicts = verdicts(export_jobs.iter().map(AsRef::as_ref));
+        let mut done = Ok(());
         for (definition, wanted) in definitions.iter().zip(statuses(&seen, &verdicts, now_ms)) {
             if definition.status.as_ref() == Some(&wanted) {
                 continue;
             }
-            let written = apply_definition_status(&self.client, definition, &wanted).await?;
+            let written = match apply_definition_status(&self.client, definition, &wanted).await {
+                Ok(written) => written,
+                // One that is not taken holds up no other.
+                Err(error) => {
+                    done = Err(error);
+                    continue;
+                }
+            };
             debug!(
                 namespace,
                 definition = definition.name_any(),
@@ -133,7 +141,7 @@ impl Keeper {
                 known.written.insert(uid(definition).to_owned(), (version, wanted));
             }
         }
-        Ok(())
+        done
     }
 }
 

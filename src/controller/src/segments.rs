@@ -37,7 +37,7 @@ pub enum Examined {
 }
 
 /// Why a definition cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// The code of the error, as the reason of a condition.
     pub reason: String,
@@ -96,12 +96,12 @@ pub struct Seen<'a> {
 pub type Verdicts = BTreeMap<String, Verdict>;
 
 /// What a job says of a segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Verdict {
-    /// When the job was created, in epoch milliseconds.
-    pub created_ms: i64,
-    /// When it ended, in epoch milliseconds.
+    /// When the job ended, in epoch milliseconds.
     pub ended_ms: i64,
+    /// When it was created, in epoch milliseconds.
+    pub created_ms: i64,
     /// What was wrong; `None`: it evaluated the segment.
     pub fault: Option<Fault>,
 }
@@ -121,13 +121,13 @@ pub fn verdicts<'a>(export_jobs: impl IntoIterator<Item = &'a ExportJob>) -> Ver
             .and_then(|status| status.metrics.as_ref()?.total_time?.end_time_in_ms)
             .unwrap_or(created_ms);
         for (segment, fault) in told(export_job) {
-            let newer = found.get(&segment).is_none_or(|known| known.ended_ms < ended_ms);
-            if newer {
-                let verdict = Verdict {
-                    created_ms,
-                    ended_ms,
-                    fault,
-                };
+            let verdict = Verdict {
+                ended_ms,
+                created_ms,
+                fault,
+            };
+            // Whole verdicts are compared: of two that end at once always the same one counts.
+            if found.get(&segment).is_none_or(|known| *known < verdict) {
                 found.insert(segment, verdict);
             }
         }

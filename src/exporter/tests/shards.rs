@@ -3,128 +3,26 @@
 
 mod common;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    future::Future,
-    path::Path,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use common::{behind, counts, files, ids, plan, plan_of_segments, profiles, seed, texts, visible};
+use common::{
+    behind, counts, files, plan, plan_of_segments, profiles,
+    shards::{EACH, assert_landed, assert_totals, attempt, manifests, sharded, shards, share, without_reading},
+    texts, visible,
+};
 use datafusion::{
     arrow::{
-        array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray},
+        array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray},
         datatypes::{DataType, Field, Schema},
     },
     parquet::arrow::ArrowWriter,
 };
 use exportjob_api::TableFormat;
-use exportjob_exporter::{Error, Export, Limits, Profiles, Progress, Result, Session, Shard, abort, open_shard, run};
+use exportjob_exporter::{Export, Limits, Progress, Result, Session, Shard, abort, open_shard, run};
 use exportjob_plan::{BucketingPlan, ExportPlan, IdentityGraphKind, Outcome, RunReport, TablePlan, code};
 use futures::future::join_all;
-use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{sync::Notify, task::JoinHandle};
 use url::Url;
-
-/// Profiles of each shard.
-const EACH: i64 = 7;
-
-/// The profiles of a shard.
-fn share(shard: Shard, batches: usize) -> Profiles {
-    let first = i64::try_from(shard.index).unwrap() * EACH;
-    let (one, two) = (ids(first..first + 3, batches), ids(first + 3..first + EACH, batches));
-    let schema = one.rows.schema();
-    profiles(vec![vec![one], vec![two]], schema)
-}
-
-async fn attempt(plan: &ExportPlan, shard: Shard, profiles: Profiles) -> Result<RunReport> {
-    let mut export = Export::new(plan, Arc::new(Progress::default()), "test");
-    export.shard = Some(shard);
-    export.execute(|| async { Ok(profiles) }).await
-}
-
-async fn without_reading(plan: &ExportPlan, shard: Shard) -> Result<RunReport> {
-    let mut export = Export::new(plan, Arc::new(Progress::default()), "test");
-    export.shard = Some(shard);
-    export
-        .execute(|| async { Err(Error::new("READ", "the store was opened")) })
-        .await
-}
-
-fn sharded(mut plan: ExportPlan, shards: u32) -> ExportPlan {
-    plan.shards = shards;
-    plan
-}
-
-fn shards(plan: &ExportPlan) -> impl Iterator<Item = Shard> {
-    let count = usize::try_from(plan.shards).unwrap();
-    (0..count).map(move |index| Shard { index, count })
-}
-
-/// Commits of a batch in the log.
-fn commits(folder: &Path, batch: &str, version: i64) -> usize {
-    let log = std::fs::read_dir(folder.join("_delta_log")).unwrap();
-    let entries = log.map(|entry| entry.unwrap().path());
-    entries
-        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
-        .filter(|path| {
-            let text = std::fs::read_to_string(path).unwrap();
-            text.lines().any(|line| {
-                let action: serde_json::Value = serde_json::from_str(line).unwrap();
-                action["txn"]["appId"] == batch && action["txn"]["version"] == version
-            })
-        })
-        .count()
-}
-
-fn manifests(folder: &Path) -> Vec<String> {
-    let Ok(jobs) = std::fs::read_dir(folder.join("_exportjob")) else {
-        return Vec::new();
-    };
-    jobs.flat_map(|job| std::fs::read_dir(job.unwrap().path()).unwrap())
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .collect()
-}
-
-/// All profiles of all shards are there, once in each batch, by one commit.
-async fn assert_landed(plan: &ExportPlan, folder: &Path, told: &str) {
-    let all = EACH * i64::from(plan.shards);
-    let expected: BTreeMap<String, usize> = plan
-        .batches
-        .iter()
-        .map(|batch| (batch.id.to_string(), usize::try_from(all).unwrap()))
-        .collect();
-    assert_eq!(counts(folder).await, expected, "{told}");
-    for batch in &plan.batches {
-        assert_eq!(commits(folder, batch.id.as_str(), 1), 1, "{told}");
-    }
-    let rows = common::rows(folder).await;
-    let ids = rows.column_by_name("id").unwrap();
-    let ids = ids.as_any().downcast_ref::<Int64Array>().unwrap();
-    let distinct: BTreeSet<i64> = ids.values().iter().copied().collect();
-    assert_eq!(distinct, (0..all).collect(), "{told}");
-    assert_eq!(manifests(folder), Vec::<String>::new(), "{told}");
-}
-
-fn assert_totals(report: &RunReport, plan: &ExportPlan, told: &str) {
-    let (all, batches) = (
-        EACH * i64::from(plan.shards),
-        i64::try_from(plan.batches.len()).unwrap(),
-    );
-    assert_eq!(report.profiles_written, all * batches, "{told}");
-    assert_eq!(report.profiles_matched, all, "{told}");
-    let namespaces = BTreeMap::from([("email".to_owned(), all * batches)]);
-    assert_eq!(report.profiles_by_namespace, namespaces, "{told}");
-    let counts: Vec<_> = report
-        .batches
-        .iter()
-        .map(|batch| (batch.id.clone(), batch.profiles))
-        .collect();
-    let expected: Vec<_> = plan.batches.iter().map(|batch| (batch.id.clone(), all)).collect();
-    assert_eq!(counts, expected, "{told}");
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn shards_that_run_at_once_land_by_one_commit_with_the_totals_of_all() {
@@ -309,7 +207,7 @@ async fn a_shard_without_profiles_is_a_part_like_any_other() {
 }
 
 /// A bucketed store: fragments of 40 profiles in six buckets, one of them empty. Its plan asks for three shards.
-async fn bucketed(folder: &Path) -> ExportPlan {
+fn bucketed(folder: &Path) -> ExportPlan {
     for bucket in [0, 1, 2, 4, 5_i64] {
         let keys: Vec<String> = (0..8).map(|number| format!("k{bucket}-{number}")).collect();
         let text = |value: &str| Arc::new(StringArray::from(vec![value; 8])) as ArrayRef;
@@ -365,7 +263,7 @@ async fn names(folder: &Path, batch: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn shards_of_a_store_export_what_one_pod_exports() {
     let folder = tempfile::tempdir().unwrap();
-    let whole = bucketed(folder.path()).await;
+    let whole = bucketed(folder.path());
     let shared = {
         let mut plan = whole.clone();
         plan.job.uid = "shared".to_owned();
@@ -407,113 +305,4 @@ async fn shards_of_a_store_export_what_one_pod_exports() {
     let found = names(&dataset, shared.batches[0].id.as_str()).await;
     assert_eq!(found.len(), 40);
     assert_eq!(found, names(&dataset, whole.batches[0].id.as_str()).await);
-}
-
-/// Is killed, as by a lost node, when it has been polled so often.
-struct Mortal<F> {
-    inner: Pin<Box<F>>,
-    polls: u32,
-}
-
-impl<F: Future> Future for Mortal<F> {
-    /// `None`: killed.
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.polls == 0 {
-            return Poll::Ready(None);
-        }
-        self.polls -= 1;
-        self.inner.as_mut().poll(context).map(Some)
-    }
-}
-
-/// One pod after another works for a shard, until one ends.
-async fn pods(plan: &ExportPlan, shard: Shard, mut lives: Vec<u32>) -> Result<RunReport> {
-    loop {
-        let work = attempt(plan, shard, share(shard, plan.batches.len()));
-        let Some(polls) = lives.pop() else { return work.await };
-        let mortal = Mortal {
-            inner: Box::pin(work),
-            polls,
-        };
-        match mortal.await {
-            Some(Err(error)) if error.code() != code::BATCH_ABORTED => println!("{shard:?}: {error}"),
-            Some(ended) => return ended,
-            None => {}
-        }
-    }
-}
-
-/// Rounds of the schedule test, unless the environment variable `ROUNDS` says how many.
-const ROUNDS: u32 = 40;
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whatever_shards_die_when_and_how_often_their_batch_lands_once_or_never() {
-    let mut random = StdRng::seed_from_u64(seed());
-    let rounds = std::env::var("ROUNDS")
-        .ok()
-        .map_or(ROUNDS, |rounds| rounds.parse().unwrap());
-    let (mut landed, mut aborted) = (0, 0);
-    for round in 0..rounds {
-        let folder = tempfile::tempdir().unwrap();
-        let batches = random.random_range(1..3);
-        let count = random.random_range(2..5);
-        let plan = plan_of_segments(folder.path(), &format!("job-{round}"), batches);
-        let plan = sharded(plan, count);
-        if random.random_bool(0.5) {
-            // The table is there already.
-            let earlier = common::export(&common::plan(folder.path(), "earlier"), texts("name", &[])).await;
-            earlier.unwrap();
-        }
-        let mut works = Vec::new();
-        for shard in shards(&plan) {
-            // Now and then two pods work for one shard at once.
-            for _ in 0..if random.random_bool(0.2) { 2 } else { 1 } {
-                let lives = (0..random.random_range(0..4)).map(|_| random.random_range(1..120));
-                works.push(pods(&plan, shard, lives.collect()));
-            }
-        }
-        let is_cancelled = random.random_bool(0.25);
-        let turns: u32 = random.random_range(0..600);
-        let cancel = async {
-            if !is_cancelled {
-                return None;
-            }
-            for _ in 0..turns {
-                tokio::task::yield_now().await;
-            }
-            Some(abort(&plan).await.unwrap())
-        };
-        let (reports, ended) = tokio::join!(join_all(works), cancel);
-        let told = format!("round {round}: {count} shards, {batches} batches, cancelled {is_cancelled}");
-        if ended.is_some_and(|ended| ended.outcome == Outcome::Aborted) {
-            aborted += 1;
-            for report in reports {
-                // One that had handed in before has done its part.
-                let is_done = report.as_ref().is_ok_and(|report| report.outcome == Outcome::Staged);
-                let is_stopped = report.as_ref().is_err_and(|error| error.code() == code::BATCH_ABORTED);
-                assert!(is_done || is_stopped, "{told}: {report:?}");
-            }
-            assert!(counts(folder.path()).await.is_empty(), "{told}");
-            for batch in &plan.batches {
-                assert_eq!(commits(folder.path(), batch.id.as_str(), 1), 0, "{told}");
-            }
-            continue;
-        }
-        landed += 1;
-        let mut has_told = false;
-        for report in reports {
-            let report = report.unwrap_or_else(|error| panic!("{told}: {error}"));
-            if report.outcome == Outcome::Staged {
-                assert_eq!(report.profiles_matched, EACH, "{told}");
-            } else {
-                has_told = true;
-                assert_totals(&report, &plan, &told);
-            }
-        }
-        assert!(has_told, "somebody tells of the commit: {told}");
-        assert_landed(&plan, folder.path(), &told).await;
-    }
-    println!("{landed} landed, {aborted} aborted");
 }

@@ -38,14 +38,14 @@ fn show(writer: &mut Writer<SegmentDefinition>, object: Value) {
 }
 
 /// Answers one patch; what was sent comes back.
-async fn answer(server: &mut Server, code: u16, version: u32) -> Value {
+async fn answer(server: &mut Server, name: &str, code: u16, version: u32) -> Value {
     let (request, reply) = server.next_request().await.expect("a write");
     assert_eq!(request.method(), "PATCH");
     assert!(
         request
             .uri()
             .path()
-            .ends_with("/namespaces/n/segmentdefinitions/a/status"),
+            .ends_with(&format!("/namespaces/n/segmentdefinitions/{name}/status")),
         "{}",
         request.uri()
     );
@@ -58,7 +58,7 @@ async fn answer(server: &mut Server, code: u16, version: u32) -> Value {
     .unwrap();
     let mut object = definition(version, "x = 1");
     if code != 200 {
-        object = json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": "Conflict", "message": "no"});
+        object = json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": if code == 409 { "Conflict" } else { "Invalid" }, "message": "no"});
     }
     let answer = Response::builder()
         .status(code)
@@ -71,7 +71,7 @@ async fn answer(server: &mut Server, code: u16, version: u32) -> Value {
 async fn a_status_is_written_once_even_before_the_cache_shows_it() {
     let (mut keeper, mut writer, mut server) = keeper();
     show(&mut writer, definition(1, "x = 1"));
-    let (done, sent) = tokio::join!(keeper.check("n", 1000), answer(&mut server, 200, 2));
+    let (done, sent) = tokio::join!(keeper.check("n", 1000), answer(&mut server, "a", 200, 2));
     done.unwrap();
     assert_eq!(sent["metadata"]["resourceVersion"], "1");
     assert_eq!(sent["status"]["conditions"][0]["status"], "True");
@@ -95,11 +95,28 @@ async fn a_status_is_written_once_even_before_the_cache_shows_it() {
 async fn a_definition_that_has_changed_meanwhile_is_left_to_the_next_look() {
     let (mut keeper, mut writer, mut server) = keeper();
     show(&mut writer, definition(1, "x ="));
-    let (done, sent) = tokio::join!(keeper.check("n", 1000), answer(&mut server, 409, 0));
+    let (done, sent) = tokio::join!(keeper.check("n", 1000), answer(&mut server, "a", 409, 0));
     done.unwrap();
     assert_eq!(sent["status"]["conditions"][0]["reason"], "PQL_SYNTAX");
     show(&mut writer, definition(2, "x = 1"));
-    let (done, sent) = tokio::join!(keeper.check("n", 1000), answer(&mut server, 200, 3));
+    let (done, sent) = tokio::join!(keeper.check("n", 1000), answer(&mut server, "a", 200, 3));
     done.unwrap();
     assert_eq!(sent["metadata"]["resourceVersion"], "2");
+}
+
+#[tokio::test]
+async fn a_status_that_is_not_taken_holds_up_no_other() {
+    let (mut keeper, mut writer, mut server) = keeper();
+    let mut other = definition(1, "y = 1");
+    other["metadata"]["name"] = json!("b");
+    other["metadata"]["uid"] = json!("v");
+    show(&mut writer, definition(1, "x = 1"));
+    show(&mut writer, other);
+    let answers = async {
+        answer(&mut server, "a", 422, 0).await;
+        answer(&mut server, "b", 200, 2).await
+    };
+    let (done, sent) = tokio::join!(keeper.check("n", 1000), answers);
+    assert!(done.is_err(), "it is tried again");
+    assert_eq!(sent["status"]["conditions"][0]["reason"], "Valid");
 }

@@ -207,6 +207,16 @@ fn what_a_job_says_of_the_present_expression_counts_until_a_newer_job_says_other
     );
     let found = judge(&mut all, &verdicts([&good, &bad]), NOW);
     assert!(found["a"].starts_with("True/Valid"), "{found:?}");
+    let twin = export_job(
+        "twin",
+        NOW / 1000 + 1,
+        failed(2_000_000, r#"SegmentDefinition "a": line 1, column 1: no field "x""#),
+    );
+    assert_eq!(
+        verdicts([&bad, &twin]),
+        verdicts([&twin, &bad]),
+        "jobs come in any order"
+    );
     // Another expression, that no job has seen.
     judge(&mut all, &verdicts([&bad]), NOW);
     all[0].metadata.generation = Some(2);

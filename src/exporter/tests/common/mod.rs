@@ -1,6 +1,8 @@
 //! What the tests of the writing half share: plans, profiles made by hand, and another way to read a dataset.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
+pub mod shards;
+
 use std::{collections::BTreeMap, future::Future, path::Path, sync::Arc};
 
 use datafusion::{

@@ -228,13 +228,12 @@ impl Cluster {
         let is_lucky = matches!(fate, Fate::Done | Fate::Blind | Fate::DoneUnheard | Fate::Evicted);
         self.record.has_excuse |= pod.works_for == Which::Abort && !is_lucky;
         let (exit_code, report) = match fate {
-            Fate::Done => self.decide_log(pod),
             // A volume whose folders are told late.
             Fate::Blind if self.shards > 1 && pod.works_for == Which::Export && self.log == Log::Open => {
                 self.handed_in.insert(pod.facts.shard);
                 (i32::from(exit::DONE), Some(report(Outcome::Staged)))
             }
-            Fate::Blind => self.decide_log(pod),
+            Fate::Done | Fate::Blind => self.decide_log(pod),
             Fate::DoneUnheard => (self.decide_log(pod).0, None),
             Fate::KilledAfter => {
                 self.decide_log(pod);

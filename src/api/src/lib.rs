@@ -7,6 +7,7 @@
 #![allow(clippy::duplicated_attributes)]
 
 mod conditions;
+mod credentials;
 mod dataset;
 mod execution;
 mod export_job;
@@ -18,6 +19,7 @@ mod segment_definition;
 mod status;
 
 pub use conditions::{equal_ignoring_times, set_condition};
+pub use credentials::{Credentials, SecretReference};
 pub use dataset::{DEFAULT_DATASET_MOUNT, Dataset, DatasetFormat, DatasetSpec};
 pub use execution::{EnvironmentVariable, Execution, PodSecurity, PodTemplate, Resources};
 pub use export_job::{

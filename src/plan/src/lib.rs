@@ -20,10 +20,10 @@ pub use build::{Inputs, batches, build};
 pub use error::{PlanError, Reference};
 pub use fields::{FieldPath, FieldSelection, nearest};
 pub use ids::{BatchId, abort_job_name, batch_id, job_name, plan_name};
-pub use locate::{LocalLocations, Locate, MountedLocations};
+pub use locate::{LocalLocations, Locate, MountedLocations, OBJECT_SCHEMES, Side};
 pub use plan::{
-    AttributeRule, BatchPlan, DestinationPlan, EventPlan, ExportPlan, IdentityGraphKind, JobIdentity, MergePolicyPlan,
-    PLAN_VERSION, SegmentSelection, Selection, StorePlan, TablePlan, UpsertDatasets,
+    AttributeRule, BatchPlan, CredentialsPlan, DestinationPlan, EventPlan, ExportPlan, IdentityGraphKind, JobIdentity,
+    MergePolicyPlan, PLAN_VERSION, SegmentSelection, Selection, StorePlan, TablePlan, UpsertDatasets,
 };
 pub use policy::resolve_policy;
 pub use report::{BatchReport, Outcome, ProgressReport, ReportedError, RunReport, Stage, TERMINATION_MESSAGE_BYTES};

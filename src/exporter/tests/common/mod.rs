@@ -34,6 +34,7 @@ pub fn plan(folder: &Path, uid: &str) -> ExportPlan {
         },
         started_at: 0,
         store: StorePlan {
+            credentials: None,
             name: "ups".into(),
             fragments: table(),
             events: table(),
@@ -59,6 +60,7 @@ pub fn plan(folder: &Path, uid: &str) -> ExportPlan {
         fields: FieldSelection::parse("spec.fields", None).unwrap(),
         events: None,
         destination: DestinationPlan {
+            credentials: None,
             dataset: "audience".into(),
             location: Url::from_directory_path(folder).unwrap(),
             format: DatasetFormat::Delta,

@@ -25,6 +25,7 @@ pub fn plan() -> ExportPlan {
         },
         started_at: STARTED_AT,
         store: StorePlan {
+            credentials: None,
             name: "ups".into(),
             fragments: Vec::new(),
             events: Vec::new(),
@@ -50,6 +51,7 @@ pub fn plan() -> ExportPlan {
         fields: FieldSelection::All,
         events: None,
         destination: DestinationPlan {
+            credentials: None,
             dataset: "out".into(),
             location: url(Path::new("/nonexistent/out")),
             format: DatasetFormat::Delta,

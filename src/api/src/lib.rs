@@ -26,7 +26,7 @@ pub use export_job::{
     AdditionalFields, Destination, EvaluationInfo, EventFilter, EventList, ExportJob, ExportJobSpec, Filter,
     MergePolicyReference, QualificationTime, SchemaReference, SegmentFilter, SegmentStatus,
 };
-pub use manifest::{Manifest, ManifestError, parse_manifests};
+pub use manifest::{Manifest, ManifestError, SecretManifest, parse_manifests};
 pub use profile_store::{
     AttributeMerge, AttributeMergeType, ColumnSource, DEFAULT_MERGE_POLICY_ID, DEFAULT_STORE_MOUNT, HostPath,
     IdentityGraph, IdentityGraphType, MembershipStates, MergePolicy, PersistentVolumeClaim, ProfileStore,

@@ -43,6 +43,12 @@ pub const LOCATION_MESSAGE: &str = "must be a file: URL under the volume's mount
 pub const NO_LOCATION_MESSAGE: &str =
     "must be a file: URL under the volume's mount path, or the URL of a prefix in an object store";
 
+/// Rule for an environment variable of an author of jobs, who must not choose where credentials go.
+pub const IS_NO_CREDENTIAL_VARIABLE: &str =
+    "!self.matches('^(AWS_|AZURE_|GOOGLE_|GCE_|SSL_CERT_|SERVICE_ACCOUNT)') && !self.matches('_[Pp][Rr][Oo][Xx][Yy]$')";
+/// What [`IS_NO_CREDENTIAL_VARIABLE`] asks for.
+pub const CREDENTIAL_VARIABLE_MESSAGE: &str = "decides where credentials of object stores go: settings of a store stand in the Secret that its ProfileStore or Dataset names";
+
 /// Rule for the name of an object of Kubernetes.
 pub const IS_NAME: &str = "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')";
 

@@ -1,7 +1,7 @@
 //! Where stores and datasets may be, and with whose credentials.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
-use exportjob_api::parse_manifests;
+use exportjob_api::{Manifest, parse_manifests};
 use serde_json::{Value, json};
 
 fn dataset(spec: &Value) -> Result<(), String> {
@@ -107,4 +107,60 @@ fn formats_that_are_not_written_are_refused_with_a_way_out() {
     }
     let message = dataset(&json!({"location": "file:///datasets/d", "format": "csv"})).unwrap_err();
     assert!(message.contains("csv") && message.contains("delta"), "{message}");
+}
+
+#[test]
+fn a_secret_among_the_manifests_is_read_and_never_shown() {
+    let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: lake}\ndata: {A: aHVudGVyMg==, B: Yg==}\nstringData: {B: hunter3}\n";
+    let Manifest::Secret(secret) = parse_manifests(text).unwrap().remove(0) else {
+        panic!("not a Secret")
+    };
+    assert_eq!(secret.keys["A"], b"hunter2");
+    assert_eq!(secret.keys["B"], b"hunter3");
+    assert!(!format!("{secret:?}").contains("hunter"));
+    for broken in ["data: {A: hunter2!}", "stringData: {A: 1234567}"] {
+        let text = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: lake}}\n{broken}\n");
+        let message = parse_manifests(&text).unwrap_err().to_string();
+        assert!(
+            !message.contains("hunter2") && !message.contains("1234567"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn an_author_of_jobs_does_not_choose_where_credentials_go() {
+    let job = |name: &str| {
+        let job = json!({
+            "apiVersion": "exportjob.dev/v1alpha1", "kind": "ExportJob", "metadata": {"name": "j"},
+            "spec": {
+                "destination": {"datasetId": "d"}, "schema": {"name": "_xdm.context.profile"},
+                "execution": {"podTemplate": {"env": [{"name": name, "value": "x"}]}}
+            }
+        });
+        parse_manifests(&job.to_string())
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    for allowed in ["RUST_LOG", "TZ", "MY_AWS_NOTE", "PROXY"] {
+        assert_eq!(job(allowed), Ok(()), "{allowed}");
+    }
+    for refused in [
+        "AWS_ENDPOINT_URL",
+        "AWS_REGION",
+        "AZURE_AUTHORITY_HOST",
+        "GOOGLE_BASE_URL",
+        "GCE_METADATA_HOST",
+        "HTTPS_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+        "SSL_CERT_FILE",
+        "SERVICE_ACCOUNT",
+    ] {
+        let message = job(refused).unwrap_err();
+        assert!(
+            message.contains("spec.execution.podTemplate.env[0].name") && message.contains("Secret"),
+            "{message}"
+        );
+    }
 }

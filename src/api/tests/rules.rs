@@ -327,7 +327,7 @@ fn a_store_with_two_defaults_or_a_policy_twice_is_refused() {
 #[test]
 fn documents_that_are_not_ours_are_refused_and_empty_ones_skipped() {
     assert!(matches!(
-        parse_manifests("apiVersion: v1\nkind: Secret\n"),
+        parse_manifests("apiVersion: v1\nkind: ConfigMap\n"),
         Err(ManifestError::Kind { document: 1, .. })
     ));
     assert!(matches!(

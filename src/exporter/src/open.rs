@@ -12,6 +12,7 @@ use exportjob_plan::{AttributeRule, ExportPlan, IdentityGraphKind};
 use crate::{
     Profiles, Progress, Result, Session,
     merge::{EventWindow, FragmentRules, MergeInputs, ProfileMergeExec, Rules, SEGMENT_MEMBERSHIP, Shape},
+    objects::Stores,
     project::{
         columns::{Tables, asks_for, shape},
         deliver::{Delivery, parts},
@@ -68,15 +69,16 @@ async fn open_tables(plan: &ExportPlan, session: &Session) -> Result<Tables> {
     let is_graph = plan.merge_policy.identity_graph == IdentityGraphKind::Pdg;
     let with_memberships = empty || !plan.selection.segments.is_empty() || asks_for(&plan.fields, SEGMENT_MEMBERSHIP);
     let store = &plan.store;
+    let stores = &Stores::new(store.credentials.as_ref(), session.credentials.as_ref())?;
     let open = async |kind, plans: &[_], needed: bool| {
         if needed && !plans.is_empty() {
-            StoreTable::open(kind, plans, session).await.map(Some)
+            StoreTable::open(kind, plans, session, stores).await.map(Some)
         } else {
             Ok(None)
         }
     };
     Ok(Tables {
-        fragments: StoreTable::open(Kind::Fragments, &store.fragments, session).await?,
+        fragments: StoreTable::open(Kind::Fragments, &store.fragments, session, stores).await?,
         events: open(Kind::Events, &store.events, empty || plan.events.is_some()).await?,
         identities: open(Kind::Identities, &store.identities, empty || is_graph).await?,
         memberships: open(Kind::Memberships, &store.memberships, with_memberships).await?,

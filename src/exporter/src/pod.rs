@@ -92,7 +92,7 @@ fn start(command: &Command) -> Result<RunReport> {
         async {
             match command {
                 Command::Run(_) => export(&plan, limits).await,
-                Command::Abort(_) => unless_terminated(abort(&plan)).await,
+                Command::Abort(_) => unless_terminated(abort(&plan, None)).await,
             }
         }
         .instrument(span),

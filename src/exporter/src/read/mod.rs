@@ -5,12 +5,14 @@ mod convert;
 mod delta;
 mod files;
 mod filter;
+mod listing;
 mod mapping;
 mod mask;
 mod reader;
 mod recipe;
 pub(crate) mod roles;
 mod scan;
+mod source;
 mod table;
 
 pub(crate) use convert::convert;

@@ -19,7 +19,6 @@ use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 
 use super::{
     delta::scan_failed,
-    files::{broken, cannot_read},
     mask::mask,
     recipe::{Getter, Wanted},
     table::{Input, Part},
@@ -127,18 +126,16 @@ impl Reader {
                     &columns,
                     metadata.metadata().file_metadata().schema_descr(),
                 );
-                let path = file.path.clone();
+                let source = file.source.clone();
                 futures::stream::once(async move {
-                    let handle = tokio::fs::File::open(&path)
-                        .await
-                        .map_err(|error| external(cannot_read(&path, error)))?;
+                    let handle = source.open().await.map_err(external)?;
                     let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(handle, metadata)
                         .with_projection(projection)
                         .with_row_groups(groups)
                         .with_batch_size(rows)
                         .build()
-                        .map_err(|error| external(broken(&path, error)))?;
-                    Ok::<_, DataFusionError>(stream.map_err(move |error| external(broken(&path, error))))
+                        .map_err(|error| external(source.broken(error)))?;
+                    Ok::<_, DataFusionError>(stream.map_err(move |error| external(source.broken(error))))
                 })
                 .try_flatten()
                 .boxed()

@@ -7,7 +7,7 @@ use std::{
 };
 
 use datafusion::arrow::datatypes::SchemaRef;
-use exportjob_exporter::{Error, Limits, Progress, Session, open};
+use exportjob_exporter::{Credentials, Error, Limits, Progress, Session, open};
 use exportjob_plan::{ExportPlan, TablePlan};
 use futures::TryStreamExt as _;
 use serde_json::Value;
@@ -71,12 +71,18 @@ pub struct Answer {
 
 /// Runs the reading half of the exporter to its end. `folder` takes its spill files.
 pub async fn export(plan: &ExportPlan, folder: &Path) -> Result<Answer, Error> {
+    export_from(plan, folder, None).await
+}
+
+/// The same from an object store.
+pub async fn export_from(plan: &ExportPlan, folder: &Path, keys: Option<Credentials>) -> Result<Answer, Error> {
     let limits = Limits {
         memory_bytes: 512 << 20,
         cores: 2,
         spill_path: folder.join("spill"),
     };
-    let session = Session::new(&limits)?;
+    let mut session = Session::new(&limits)?;
+    session.credentials = keys;
     let profiles = open(plan, &session, Arc::new(Progress::default())).await?;
     let mut answer = Answer {
         schema: profiles.schema,

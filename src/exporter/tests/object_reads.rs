@@ -260,3 +260,59 @@ async fn a_location_that_is_wrong_is_a_mistake_of_the_user() {
     let error = read(&plan, &[]).await;
     assert!(error.to_string().contains("format: delta"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_stays_down_is_read_by_the_next_pod() {
+    let server = Server::start();
+    let spill = tempfile::tempdir().unwrap();
+    let (mut seed, mut found) = (0, Vec::new());
+    // A case with a Delta table of fragments, and one with Parquet files.
+    for format in [exportjob_api::TableFormat::Delta, exportjob_api::TableFormat::Parquet] {
+        let remote = loop {
+            seed += 1;
+            let case = case(&mut StdRng::seed_from_u64(seed), Ties::None);
+            if case.store.fragments.iter().all(|(table, _)| table.format == format) {
+                let (_, remote) = written(&case, &server, &format!("case-{seed}"));
+                let mut files = Vec::new();
+                walk(&server.bucket().join(format!("case-{seed}/fragments-0")), &mut files);
+                if files
+                    .iter()
+                    .any(|file| file.extension().is_some_and(|end| end == "parquet"))
+                {
+                    break remote;
+                }
+            }
+        };
+        found.push((format, remote));
+    }
+    let (delta, parquet) = (&found[0].1, &found[1].1);
+    let read = async |plan: &ExportPlan, part: &'static str| {
+        let decide = move |target: &str| {
+            if target.contains(part) {
+                INTERNAL_ERROR
+            } else {
+                Fault::None
+            }
+        };
+        let proxy = Proxy::start(server.socket(), decide).await;
+        let error = run::export_from(plan, spill.path(), Some(keys(&proxy, &[])))
+            .await
+            .unwrap_err();
+        (part, error)
+    };
+    let all = tokio::join!(
+        read(delta, "list-type"),
+        read(delta, ".json"),
+        read(delta, ".parquet"),
+        read(parquet, "list-type"),
+        read(parquet, ".parquet"),
+    );
+    for (part, error) in [all.0, all.1, all.2, all.3, all.4] {
+        assert_eq!(
+            (error.code(), error.exit_code()),
+            (code::STORE_UNREADABLE, 44),
+            "{part}: {error}"
+        );
+        assert!(error.to_string().contains("500 InternalError"), "{part}: {error}");
+    }
+}

@@ -15,12 +15,13 @@ mod s3;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use common::{behind, counts, plan, seed, some_profiles};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use exportjob_exporter::{Credentials, Error, Export, Profiles, Progress, Result, abort};
 use exportjob_plan::{CredentialsPlan, ExportPlan, Outcome, RunReport, code};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use s3::{
     proxy::{Fault, INTERNAL_ERROR, Proxy, SLOW_DOWN},
-    server::{ACCESS_KEY, SECRET_KEY, Server, keys, url, walk},
+    server::{ACCESS_KEY, AUTHORITY, SECRET_KEY, Server, keys, url, walk},
 };
 use tokio::sync::Barrier;
 
@@ -288,21 +289,36 @@ async fn a_bad_day_of_the_store_ends_in_the_same_batch_or_in_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_store_that_stays_down_is_tried_again_by_the_next_pod() {
-    let lake = Lake::with(|target| {
-        if target.starts_with("PUT") {
-            SLOW_DOWN
-        } else {
-            Fault::None
-        }
-    })
-    .await;
-    let error = lake.export(&to_lake("one"), some_profiles(10, 1)).await.unwrap_err();
-    assert_eq!(
-        (error.code(), error.exit_code()),
-        (code::DATASET_UNWRITABLE, 44),
-        "{error}"
+    let down = async |part: &'static str| {
+        let server = Server::start();
+        let up = Lake {
+            proxy: Proxy::start(server.socket(), |_| Fault::None).await,
+            server,
+        };
+        up.export(&to_lake("earlier"), some_profiles(2, 1)).await.unwrap();
+        let Lake { server, .. } = up;
+        let decide = move |target: &str| if target.contains(part) { SLOW_DOWN } else { Fault::None };
+        let proxy = Proxy::start(server.socket(), decide).await;
+        let lake = Lake { server, proxy };
+        let error = lake.export(&to_lake("one"), some_profiles(10, 1)).await.unwrap_err();
+        (part, error, lake.data().len())
+    };
+    // The probe; the list of the log; an entry of the log; a file of the batch.
+    let all = tokio::join!(
+        down("PUT /lake/out/d/_exportjob"),
+        down("list-type"),
+        down("GET /lake/out/d/_delta_log/0"),
+        down("PUT /lake/out/d/_batchId"),
     );
-    assert!(error.to_string().contains("503 SlowDown"), "{error}");
+    for (part, error, files) in [all.0, all.1, all.2, all.3] {
+        assert_eq!(
+            (error.code(), error.exit_code()),
+            (code::DATASET_UNWRITABLE, 44),
+            "{part}: {error}"
+        );
+        assert!(error.to_string().contains("503 SlowDown"), "{part}: {error}");
+        assert_eq!(files, 2, "{part}: files of the earlier batch alone");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -316,24 +332,7 @@ async fn an_upload_that_is_not_finished_is_aborted() {
         }
     })
     .await;
-    let mut random = StdRng::seed_from_u64(7);
-    let mut parts = Vec::new();
-    let mut schema = None;
-    for _ in 0..12 {
-        let texts: Vec<String> = (0..2000)
-            .map(|_| (0..512).map(|_| char::from(random.random_range(b' '..=b'~'))).collect())
-            .collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let mut one = common::texts("name", &texts);
-        schema = Some(one.schema.clone());
-        parts.append(&mut one.parts);
-    }
-    let one: common::Stream = Box::pin(futures::stream::select_all(parts));
-    let profiles = Profiles {
-        schema: schema.unwrap(),
-        parts: vec![one],
-    };
-    let error = lake.export(&to_lake("one"), profiles).await.unwrap_err();
+    let error = lake.export(&to_lake("one"), random_texts(12, 1)).await.unwrap_err();
     assert_eq!(
         (error.code(), error.exit_code()),
         (code::DATASET_UNWRITABLE, 42),
@@ -418,4 +417,63 @@ async fn no_pod_tells_a_secret_whatever_it_is_asked_to_log() {
             assert!(!said.contains(secret), "{command} tells {secret}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_private_authority_is_trusted_when_the_secret_names_it() {
+    let server = Server::with_tls();
+    let proxy = Proxy::tunnel(server.socket()).await;
+    let lake = Lake { server, proxy };
+    let endpoint = lake.proxy.endpoint().replace("http:", "https:");
+    let plan = to_lake("one");
+    let attempt = async |more: &[(&str, &str)]| {
+        let more = [
+            more,
+            &[("AWS_ENDPOINT_URL", endpoint.as_str()), ("AWS_ALLOW_HTTP", "false")],
+        ]
+        .concat();
+        let mut export = Export::new(&plan, Arc::new(Progress::default()), "test");
+        export.credentials = Some(lake.keys(&more));
+        export.execute(|| async { Ok(some_profiles(2, 1)) }).await
+    };
+    let error = attempt(&[]).await.unwrap_err();
+    assert_eq!(error.exit_code(), 42, "{error}");
+    assert!(error.to_string().contains("as ca.crt"), "{error}");
+    let report = attempt(&[("ca.crt", AUTHORITY)]).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Committed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_batches_with_little_memory_are_put_in_pieces_that_a_store_takes() {
+    let lake = Lake::new().await;
+    let mut plan = common::plan_of_segments(std::path::Path::new("/nonexistent"), "many", 24);
+    plan.destination.location = url("out/d");
+    let mut export = Export::new(&plan, Arc::new(Progress::default()), "test");
+    export.credentials = Some(lake.keys(&[]));
+    // For parts of 5 MiB, each batch would need more than ten.
+    export.write_bytes = 16 << 20;
+    let report = export.execute(|| async { Ok(random_texts(2, 24)) }).await.unwrap();
+    let counts = counts(&lake.dataset()).await;
+    assert_eq!(counts.len(), 24);
+    assert!(counts.values().all(|count| *count == 2 * 2000), "{counts:?}");
+    assert_eq!(report.profiles_written, 24 * 2 * 2000);
+    assert!(lake.data().len() > 24, "each batch has several files");
+}
+
+/// Profiles that do not compress, 1 MB a round, in one part.
+fn random_texts(rounds: usize, batches: usize) -> Profiles {
+    let mut random = StdRng::seed_from_u64(7);
+    let mut parts = Vec::new();
+    for _ in 0..rounds {
+        let texts: Vec<String> = (0..2000)
+            .map(|_| (0..512).map(|_| char::from(random.random_range(b' '..=b'~'))).collect())
+            .collect();
+        let texts: ArrayRef = Arc::new(StringArray::from(texts));
+        parts.push(common::batch(
+            RecordBatch::try_from_iter([("name", texts)]).unwrap(),
+            batches,
+        ));
+    }
+    let schema = parts[0].rows.schema();
+    common::profiles(vec![parts], schema)
 }

@@ -86,7 +86,9 @@ pub(super) fn explain(
     let facts = Facts {
         status: status(&said),
         code: element(&said, "Code").or_else(|| json_text(&said, "code")),
-        message: element(&said, "Message").map(|message| redacted(&shorten(&message), values)),
+        message: element(&said, "Message")
+            .filter(|message| !quotes_a_signature(message))
+            .map(|message| redacted(&shorten(&message), values)),
         said,
         bucket,
         settings: secret.map_or_else(
@@ -267,6 +269,14 @@ fn json_text(said: &str, name: &str) -> Option<String> {
     text.split_once('"').map(|(text, _)| text.to_owned())
 }
 
+/// Whether a message quotes what a request was signed with.
+fn quotes_a_signature(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["signature", "sig=", "authorization", "bearer", "token"]
+        .iter()
+        .any(|word| message.contains(word) && message.contains(['=', '\'', '"']))
+}
+
 fn shorten(message: &str) -> String {
     message
         .chars()
@@ -362,6 +372,15 @@ mod tests {
                 assert!(!trouble.text.contains("hunter2"), "{trouble}");
             }
         }
+    }
+
+    #[test]
+    fn a_message_that_quotes_a_signature_is_kept_back() {
+        let quoted = "bad Authorization: AWS4-HMAC-SHA256 Credential=a, Signature=0123456789abcdef";
+        let trouble = said(&answer(400, "InvalidArgument", quoted));
+        assert!(!trouble.text.contains("0123456789abcdef"), "{trouble}");
+        let trouble = said(&answer(400, "InvalidArgument", "the part is too small"));
+        assert!(trouble.text.contains("too small"), "{trouble}");
     }
 
     #[test]

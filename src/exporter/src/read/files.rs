@@ -88,7 +88,7 @@ pub(crate) fn is_hidden(name: &[u8]) -> bool {
 
 /// Whether an object is what some tools make to show a folder: it is empty, and there are others below it, or its name
 /// is that of no file.
-pub(crate) fn is_whole_folder(object: &ObjectMeta, all: &[ObjectMeta]) -> bool {
+pub(crate) fn is_folder_mark(object: &ObjectMeta, all: &[ObjectMeta]) -> bool {
     let is_below =
         |other: &ObjectMeta| other.location != object.location && other.location.prefix_matches(&object.location);
     let has_extension = || object.location.extension().is_some();

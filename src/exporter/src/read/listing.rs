@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use url::Url;
 
 use super::{
-    files::{ParquetFile, is_hidden, is_whole_folder, read_object_footer},
+    files::{ParquetFile, is_folder_mark, is_hidden, read_object_footer},
     source::{ObjectFile, store_unreadable},
 };
 use crate::{
@@ -85,7 +85,7 @@ fn data_files(location: &Url, root: &Path, objects: &[ObjectMeta]) -> Result<Vec
             ));
         }
         let hidden = parts.is_empty() || parts.iter().any(|part| is_hidden(part.as_bytes()));
-        if !hidden && !is_whole_folder(object, objects) {
+        if !hidden && !is_folder_mark(object, objects) {
             files.push(object.clone());
         }
     }

@@ -21,9 +21,6 @@ use exportjob_plan::{
 use futures::{StreamExt, stream};
 use url::Url;
 
-/// Profiles of one part.
-pub type Stream = ProfileStream;
-
 /// A plan of the job `uid` into the dataset at `folder`, with one batch.
 pub fn plan(folder: &Path, uid: &str) -> ExportPlan {
     let table = Vec::new;

@@ -18,6 +18,8 @@ pub const ACCESS_KEY: &str = "AKIDEXPORTJOBTEST";
 pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 pub const REGION: &str = "eu-test-1";
 pub const BUCKET: &str = "lake";
+/// Certificate of the authority.
+pub const AUTHORITY: &str = include_str!("tls/ca.pem");
 
 /// A server with one bucket. Objects are files below [`Server::bucket`].
 pub struct Server {
@@ -30,6 +32,17 @@ pub struct Server {
 impl Server {
     /// Starts one.
     pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts one that speaks TLS, with a certificate for 127.0.0.1 that [`AUTHORITY`] has signed.
+    pub fn with_tls() -> Self {
+        let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("../exporter/tests/s3/tls");
+        let file = |name: &str| tls.join(name).display().to_string();
+        Self::with(&["--cert", &file("server.pem"), "--key", &file("server.key")])
+    }
+
+    fn with(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("root").join(BUCKET)).unwrap();
         let socket = folder.path().join("s3.sock");
@@ -41,6 +54,7 @@ impl Server {
             .args([
                 "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--region", REGION, "--quiet",
             ])
+            .args(options)
             .arg("--port")
             .arg(&socket)
             .args(["posix", "--default-etag", "d41d8cd98f00b204e9800998ecf8427e"])

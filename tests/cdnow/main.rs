@@ -48,6 +48,7 @@ fn a_plan_can_be_made_of_every_example() {
         match manifest {
             Manifest::ProfileStore(store) => drop(stores.insert(store.metadata.name.clone().unwrap(), *store)),
             Manifest::Dataset(dataset) => drop(datasets.insert(dataset.metadata.name.clone().unwrap(), *dataset)),
+            Manifest::Secret(_) => panic!("the sample needs no Secret"),
             Manifest::SegmentDefinition(found) => {
                 drop(definitions.insert(found.metadata.name.clone().unwrap(), *found));
             }

@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Volume, rules};
+use crate::{Credentials, Volume, rules};
 
 /// Mount path of a dataset's volume without `volumeMountPath`.
 pub const DEFAULT_DATASET_MOUNT: &str = "/datasets";
@@ -27,15 +27,21 @@ pub const DEFAULT_DATASET_MOUNT: &str = "/datasets";
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DatasetSpec {
-    /// A `file:` URL under the volume's mount path. In a local run also a path, absolute or relative to the manifest.
+    /// A `file:` URL under the volume's mount path, or a prefix in an object store: `s3://BUCKET/PREFIX`,
+    /// `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX` or `abfss://CONTAINER/PREFIX`. In a local run also a path, absolute
+    /// or relative to the manifest.
     #[schemars(length(max = 4096))]
     #[x_kube(
-        validation = Rule::new(rules::NOT_EMPTY).message("must be a file: URL under the volume's mount path"),
-        validation = Rule::new("!self.matches('^[A-Za-z][A-Za-z0-9+.-]*:') || self.startsWith('file:')").message("must be a file: URL: this version writes datasets on volumes only")
+        validation = Rule::new(rules::NOT_EMPTY).message(rules::NO_LOCATION_MESSAGE),
+        validation = Rule::new(rules::IS_LOCATION).message(rules::LOCATION_MESSAGE)
     )]
     pub location: String,
     /// How the dataset is stored. Default `delta`.
     #[serde(default)]
+    #[x_kube(
+        validation = Rule::new("self != 'iceberg'").message("must be delta: there is no writer of Iceberg tables here that commits a batch exactly once; write delta, which the engines that read Iceberg read, too"),
+        validation = Rule::new("self != 'parquet'").message("must be delta: a folder of Parquet files cannot say which batches are whole; write delta, whose files are Parquet")
+    )]
     pub format: DatasetFormat,
     /// Volume that holds the dataset. It is mounted writable into the export pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +54,9 @@ pub struct DatasetSpec {
         validation = Rule::new(rules::IS_NO_SYSTEM_FOLDER).message(rules::SYSTEM_FOLDER_MESSAGE)
     )]
     pub volume_mount_path: Option<String>,
+    /// Credentials for a dataset in an object store. Absent: the identity of the pod, as the cloud gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
 }
 
 impl DatasetSpec {
@@ -64,4 +73,8 @@ pub enum DatasetFormat {
     /// A Delta table.
     #[default]
     Delta,
+    /// Refused: see the rule of the field.
+    Parquet,
+    /// Refused: see the rule of the field.
+    Iceberg,
 }

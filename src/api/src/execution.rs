@@ -156,6 +156,7 @@ pub struct PodTemplate {
     pub image_pull_secrets: Vec<LocalObjectReference>,
     /// Environment of the exporter, for example `RUST_LOG`. Values are plain text: no secret belongs here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
     pub env: Vec<EnvironmentVariable>,
     /// Users and groups of the pods, for volumes that ask for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,6 +168,8 @@ pub struct PodTemplate {
 #[serde(rename_all = "camelCase")]
 pub struct EnvironmentVariable {
     /// Name of the variable.
+    #[schemars(length(max = 256))]
+    #[x_kube(validation = Rule::new(rules::IS_NO_CREDENTIAL_VARIABLE).message(rules::CREDENTIAL_VARIABLE_MESSAGE))]
     pub name: String,
     /// Its value.
     #[serde(default)]

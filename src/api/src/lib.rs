@@ -7,6 +7,7 @@
 #![allow(clippy::duplicated_attributes)]
 
 mod conditions;
+mod credentials;
 mod dataset;
 mod execution;
 mod export_job;
@@ -18,13 +19,14 @@ mod segment_definition;
 mod status;
 
 pub use conditions::{equal_ignoring_times, set_condition};
+pub use credentials::{Credentials, SecretReference};
 pub use dataset::{DEFAULT_DATASET_MOUNT, Dataset, DatasetFormat, DatasetSpec};
 pub use execution::{EnvironmentVariable, Execution, PodSecurity, PodTemplate, Resources};
 pub use export_job::{
     AdditionalFields, Destination, EvaluationInfo, EventFilter, EventList, ExportJob, ExportJobSpec, Filter,
     MergePolicyReference, QualificationTime, SchemaReference, SegmentFilter, SegmentStatus,
 };
-pub use manifest::{Manifest, ManifestError, parse_manifests};
+pub use manifest::{Manifest, ManifestError, SecretManifest, parse_manifests};
 pub use profile_store::{
     AttributeMerge, AttributeMergeType, Bucketing, ColumnSource, DEFAULT_MERGE_POLICY_ID, DEFAULT_STORE_MOUNT,
     HostPath, IdentityGraph, IdentityGraphType, MembershipStates, MergePolicy, PersistentVolumeClaim, ProfileStore,

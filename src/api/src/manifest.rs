@@ -1,5 +1,8 @@
 //! Manifests read without an API server: the same strictness, the same rules.
 
+use std::{collections::BTreeMap, fmt};
+
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{CustomResourceExt, core::cel::ValidationErrors};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -18,6 +21,27 @@ pub enum Manifest {
     Dataset(Box<Dataset>),
     /// A SegmentDefinition.
     SegmentDefinition(Box<SegmentDefinition>),
+    /// A Secret with the credentials of a store or a dataset.
+    Secret(Box<SecretManifest>),
+}
+
+/// A Secret out of a manifest. It does not show its values when it is printed.
+#[derive(Clone, PartialEq)]
+pub struct SecretManifest {
+    /// Its name and namespace.
+    pub metadata: ObjectMeta,
+    /// Its keys, those of `stringData` over those of `data`.
+    pub keys: BTreeMap<String, Vec<u8>>,
+}
+
+impl fmt::Debug for SecretManifest {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.keys.keys().collect();
+        out.debug_struct("SecretManifest")
+            .field("name", &self.metadata.name)
+            .field("keys", &names)
+            .finish()
+    }
 }
 
 /// Why a manifest was refused. `document` counts from 1.
@@ -34,7 +58,7 @@ pub enum ManifestError {
     },
     /// Not one of our resources.
     #[error(
-        "document {document} is a {found}: expected apiVersion exportjob.dev/v1alpha1 and kind ExportJob, ProfileStore, Dataset or SegmentDefinition"
+        "document {document} is a {found}: expected apiVersion exportjob.dev/v1alpha1 and kind ExportJob, ProfileStore, Dataset or SegmentDefinition, or a Secret"
     )]
     Kind {
         /// Which document.
@@ -91,6 +115,9 @@ pub fn parse_manifests(text: &str) -> Result<Vec<Manifest>, ManifestError> {
 fn parse(document: usize, value: Value) -> Result<Manifest, ManifestError> {
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("(none)").to_owned();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if api_version == "v1" && kind == "Secret" {
+        return secret(document, value);
+    }
     if api_version != format!("{}/{}", crate::GROUP, crate::VERSION) {
         return Err(ManifestError::Kind {
             document,
@@ -109,6 +136,29 @@ fn parse(document: usize, value: Value) -> Result<Manifest, ManifestError> {
             found: format!("{api_version} {kind}"),
         }),
     }
+}
+
+/// What is wrong with a Secret is told without what stands in it.
+fn secret(document: usize, value: Value) -> Result<Manifest, ManifestError> {
+    let secret: Secret = serde_json::from_value(value).map_err(|_| ManifestError::Shape {
+        document,
+        kind: "Secret",
+        message: "data must hold texts in base64, stringData plain texts, and metadata a name".to_owned(),
+    })?;
+    let mut keys: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    keys.extend(
+        secret
+            .data
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, value)| (key, value.0)),
+    );
+    let plain = secret.string_data.unwrap_or_default();
+    keys.extend(plain.into_iter().map(|(key, value)| (key, value.into_bytes())));
+    Ok(Manifest::Secret(Box::new(SecretManifest {
+        metadata: secret.metadata,
+        keys,
+    })))
 }
 
 fn read<K: CustomResourceExt + DeserializeOwned>(

@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{number::integral, rules};
+use crate::{Credentials, number::integral, rules};
 
 /// Mount path of a store's volume without `volumeMountPath`.
 pub const DEFAULT_STORE_MOUNT: &str = "/store";
@@ -48,6 +48,10 @@ pub struct ProfileStoreSpec {
         validation = Rule::new(rules::IS_NO_SYSTEM_FOLDER).message(rules::SYSTEM_FOLDER_MESSAGE)
     )]
     pub volume_mount_path: Option<String>,
+
+    /// Credentials for tables in an object store. Absent: the identity of the pod, as the cloud gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
 
     /// The tables.
     pub tables: Tables,
@@ -148,11 +152,13 @@ pub struct Tables {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Table {
-    /// A `file:` URL under the volume's mount path. In a local run also a path, absolute or relative to the manifest.
+    /// A `file:` URL under the volume's mount path, or a prefix in an object store: `s3://BUCKET/PREFIX`,
+    /// `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX` or `abfss://CONTAINER/PREFIX`. In a local run also a path, absolute
+    /// or relative to the manifest.
     #[schemars(length(max = 4096))]
     #[x_kube(
-        validation = Rule::new(rules::NOT_EMPTY).message("must be a file: URL under the volume's mount path"),
-        validation = Rule::new("!self.matches('^[A-Za-z][A-Za-z0-9+.-]*:') || self.startsWith('file:')").message("must be a file: URL: this version reads tables on volumes only")
+        validation = Rule::new(rules::NOT_EMPTY).message(rules::NO_LOCATION_MESSAGE),
+        validation = Rule::new(rules::IS_LOCATION).message(rules::LOCATION_MESSAGE)
     )]
     pub location: String,
     /// How the table is stored.

@@ -31,6 +31,27 @@ pub const IS_NO_SYSTEM_FOLDER: &str =
 pub const SYSTEM_FOLDER_MESSAGE: &str =
     "must not be, or be below, /bin, /boot, /dev, /etc, /lib, /proc, /root, /run, /sbin, /sys, /tmp or /usr";
 
+/// Rule for where a table or dataset is. A path without a scheme is for local runs: in a cluster the plan refuses it.
+///
+/// An object store is named by its bucket alone. Neither an account nor an endpoint can stand here: who may write a
+/// manifest, but not the Secret, could send the Secret's credentials there.
+pub const IS_LOCATION: &str = "self.startsWith('file:') || !self.matches('^[A-Za-z][A-Za-z0-9+.-]*:') \
+     || (self.matches('^(s3|gs|az|abfss)://[A-Za-z0-9][A-Za-z0-9._-]*(/[^?#]*)?$') && !self.matches('/[.][.]?(/|$)'))";
+/// What [`IS_LOCATION`] asks for.
+pub const LOCATION_MESSAGE: &str = "must be a file: URL under the volume's mount path, or s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or abfss://CONTAINER/PREFIX without account, user, query and ..: endpoint and account stand in the Secret";
+/// What an empty location is told.
+pub const NO_LOCATION_MESSAGE: &str =
+    "must be a file: URL under the volume's mount path, or the URL of a prefix in an object store";
+
+/// Rule for an environment variable of an author of jobs, who must not choose where credentials go.
+pub const IS_NO_CREDENTIAL_VARIABLE: &str =
+    "!self.matches('^(AWS_|AZURE_|GOOGLE_|GCE_|SSL_CERT_|SERVICE_ACCOUNT)') && !self.matches('_[Pp][Rr][Oo][Xx][Yy]$')";
+/// What [`IS_NO_CREDENTIAL_VARIABLE`] asks for.
+pub const CREDENTIAL_VARIABLE_MESSAGE: &str = "decides where credentials of object stores go: settings of a store stand in the Secret that its ProfileStore or Dataset names";
+
+/// Rule for the name of an object of Kubernetes.
+pub const IS_NAME: &str = "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')";
+
 /// Rule for a string that must say something.
 pub const NOT_EMPTY: &str = "self.size() > 0";
 /// Rule for an object that may not change once it is there.

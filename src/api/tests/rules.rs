@@ -325,26 +325,9 @@ fn a_store_with_two_defaults_or_a_policy_twice_is_refused() {
 }
 
 #[test]
-fn what_this_version_cannot_reach_is_refused_by_name() {
-    let message = refusal(&json!({
-        "apiVersion": "exportjob.dev/v1alpha1", "kind": "Dataset", "metadata": {"name": "d"},
-        "spec": {"location": "s3://lake/d", "format": "delta"}
-    }));
-    assert!(
-        message.contains("spec.location") && message.contains("file:"),
-        "{message}"
-    );
-    let message = refusal(&json!({
-        "apiVersion": "exportjob.dev/v1alpha1", "kind": "Dataset", "metadata": {"name": "d"},
-        "spec": {"location": "file:///datasets/d", "format": "iceberg"}
-    }));
-    assert!(message.contains("iceberg") && message.contains("delta"), "{message}");
-}
-
-#[test]
 fn documents_that_are_not_ours_are_refused_and_empty_ones_skipped() {
     assert!(matches!(
-        parse_manifests("apiVersion: v1\nkind: Secret\n"),
+        parse_manifests("apiVersion: v1\nkind: ConfigMap\n"),
         Err(ManifestError::Kind { document: 1, .. })
     ));
     assert!(matches!(

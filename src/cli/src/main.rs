@@ -11,6 +11,7 @@ mod pql;
 mod progress;
 mod quantity;
 mod run;
+mod secrets;
 mod status;
 
 use std::process::ExitCode;

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use exportjob_api::{Dataset, ExportJob, Manifest, ProfileStore, SegmentDefinition, parse_manifests};
+use exportjob_api::{Dataset, ExportJob, Manifest, ProfileStore, SecretManifest, SegmentDefinition, parse_manifests};
 use kube::ResourceExt;
 
 use crate::{
@@ -24,6 +24,7 @@ pub(crate) struct Resources {
     pub(crate) stores: BTreeMap<String, ProfileStore>,
     pub(crate) datasets: BTreeMap<String, Dataset>,
     pub(crate) definitions: BTreeMap<String, SegmentDefinition>,
+    pub(crate) secrets: BTreeMap<String, SecretManifest>,
     pub(crate) locations: Locations,
     /// The files, as absolute paths.
     pub(crate) sources: Vec<PathBuf>,
@@ -61,6 +62,7 @@ pub(crate) fn load(files: &[PathBuf], name: Option<&str>, volumes: &[(PathBuf, P
         stores: BTreeMap::new(),
         datasets: BTreeMap::new(),
         definitions: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         locations: Locations {
             folders: BTreeMap::new(),
             volumes: volumes.to_vec(),
@@ -112,6 +114,7 @@ impl Resources {
             Manifest::ProfileStore(store) => drop(self.stores.insert(name, *store)),
             Manifest::Dataset(dataset) => drop(self.datasets.insert(name, *dataset)),
             Manifest::SegmentDefinition(definition) => drop(self.definitions.insert(name, *definition)),
+            Manifest::Secret(secret) => drop(self.secrets.insert(name, *secret)),
         }
     }
 }
@@ -123,6 +126,7 @@ impl Found {
             Manifest::ProfileStore(_) => "ProfileStore",
             Manifest::Dataset(_) => "Dataset",
             Manifest::SegmentDefinition(_) => "SegmentDefinition",
+            Manifest::Secret(_) => "Secret",
         }
     }
 
@@ -132,6 +136,7 @@ impl Found {
             Manifest::ProfileStore(store) => store.name_any(),
             Manifest::Dataset(dataset) => dataset.name_any(),
             Manifest::SegmentDefinition(definition) => definition.name_any(),
+            Manifest::Secret(secret) => secret.metadata.name.clone().unwrap_or_default(),
         }
     }
 
@@ -141,6 +146,7 @@ impl Found {
             Manifest::ProfileStore(store) => store.namespace(),
             Manifest::Dataset(dataset) => dataset.namespace(),
             Manifest::SegmentDefinition(definition) => definition.namespace(),
+            Manifest::Secret(secret) => secret.metadata.namespace.clone(),
         };
         namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned())
     }

@@ -15,7 +15,9 @@ use crate::{
     args::RunArguments,
     error::Error,
     manifests::{self, Resources},
-    output, progress, quantity, status,
+    output, progress, quantity,
+    secrets::{self, Secrets},
+    status,
 };
 
 /// Name space of the UIDs of local jobs.
@@ -34,7 +36,8 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Error> {
     refuse_waiting(&resources.export_job)?;
     let limits = limits(&resources.export_job, arguments.memory)?;
     let now = Timestamp::now();
-    let plan = plan(&mut resources, now)?;
+    let mut plan = plan(&mut resources, now)?;
+    let secrets = secrets::find(&resources, &mut plan)?;
     let mut export_job = resources.export_job;
     status::accepted(&mut export_job, &plan, now.as_millisecond());
     for batch in &plan.batches {
@@ -45,7 +48,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Error> {
         .enable_all()
         .build()
         .map_err(Error::Start)?;
-    let (report, errors) = runtime.block_on(export(&export_job, &plan, &limits))?;
+    let (report, errors) = runtime.block_on(export(&export_job, &plan, &limits, secrets))?;
     runtime.shutdown_background();
     status::ended(&mut export_job, &report, errors, Timestamp::now().as_millisecond());
     output::print(&export_job, arguments.output)?;
@@ -139,11 +142,13 @@ async fn export(
     export_job: &ExportJob,
     plan: &ExportPlan,
     limits: &Limits,
+    secrets: Secrets,
 ) -> Result<(RunReport, Vec<ReportedError>), Error> {
     let progress = Arc::new(Progress::default());
     let shown = tokio::spawn(progress::show(Arc::clone(&progress)));
     let mut export = Export::new(plan, Arc::clone(&progress), "local");
     export.write_bytes = limits.write_bytes();
+    export.credentials.clone_from(&secrets.dataset);
     let stop = export.stop.clone();
     let deadline = export_job
         .spec
@@ -157,7 +162,10 @@ async fn export(
         why
     });
     let done = match Session::new(limits) {
-        Ok(session) => export.execute(|| open(plan, &session, progress)).await,
+        Ok(mut session) => {
+            session.credentials = secrets.store;
+            export.execute(|| open(plan, &session, progress)).await
+        }
         Err(error) => Err(error),
     };
     // The folder of spill files is this process's own.
@@ -171,7 +179,7 @@ async fn export(
         }
         Err(error) if error.code() == code::INTERRUPTED => {
             let why = stopper.await.unwrap_or(Stopped::Signal);
-            Ok(aborted(abort(plan).await, why))
+            Ok(aborted(abort(plan, secrets.dataset.as_ref()).await, why))
         }
         Err(error) => {
             stopper.abort();

@@ -52,6 +52,9 @@ pub struct Landing {
     /// Its volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<Volume>,
+    /// The Secret with its credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<String>,
 }
 
 impl Landing {
@@ -62,6 +65,7 @@ impl Landing {
             location: dataset.spec.location.clone(),
             mount_path: dataset.spec.mount_path().to_owned(),
             volume: dataset.spec.volume.clone(),
+            credentials: pod::secret(dataset.spec.credentials.as_ref()),
         }
     }
 }

@@ -5,20 +5,22 @@ use std::collections::HashSet;
 use exportjob_plan::{ExportPlan, Outcome, RunReport};
 
 use crate::{
-    Result,
+    Credentials, Result,
     commit::{self, Dataset, Decision, Proposal},
+    run::unique,
     shard::Manifests,
     write,
 };
 
 /// Aborts the batches of `plan`, unless they are committed: then nothing is touched and the outcome is
 /// [`Outcome::AlreadyCommitted`]. A table that does not exist yet is made, so that no pod that comes late can land the
-/// batches after all. To abort twice is the same as once.
+/// batches after all. To abort twice is the same as once. `credentials` for the dataset, where they are not in the folder
+/// that the plan names.
 ///
 /// # Errors
 /// `DATASET_UNUSABLE` and `DATASET_UNWRITABLE`.
-pub async fn abort(plan: &ExportPlan) -> Result<RunReport> {
-    let dataset = Dataset::open(&plan.destination).await?;
+pub async fn abort(plan: &ExportPlan, credentials: Option<&Credentials>) -> Result<RunReport> {
+    let dataset = Dataset::open(&plan.destination, credentials, &unique("abort")).await?;
     let mut report = RunReport::new(Outcome::Aborted);
     let proposal = Proposal::Abort(&report);
     match commit::propose(&dataset, plan, "abort", &proposal)

@@ -5,6 +5,8 @@ use std::{fmt::Display, io};
 use exportjob_plan::{ReportedError, code, exit, pod};
 use thiserror::Error as ThisError;
 
+use crate::objects::trouble_in;
+
 /// Result of anything in the exporter.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -92,6 +94,14 @@ impl Error {
 /// A dataset that cannot be written (or not even opened): `doing` says what was tried, with the path.
 pub(crate) fn unwritable(doing: impl Display, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     let source = source.into();
+    if let Some(trouble) = trouble_in(source.as_ref()).cloned() {
+        return Error {
+            code: code::DATASET_UNWRITABLE,
+            message: format!("{doing}: {trouble}"),
+            lasting: trouble.lasting,
+            source: Some(source),
+        };
+    }
     let advice = match io_kind(source.as_ref()) {
         Some(io::ErrorKind::StorageFull) => "no space is left on the volume: enlarge it or free some space".to_owned(),
         Some(io::ErrorKind::QuotaExceeded) => {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::{
     Progress, Result, Session, Shard,
     fields::dotted,
+    objects::Stores,
     open::{Opened, open, open_plan},
     read::{Condition, Kind, StoreScan, StoreTable, Wanted, roles},
     session::engine_error,
@@ -152,7 +153,8 @@ pub async fn estimate_audience(plan: &ExportPlan, session: &Session) -> Result<V
             profiles: 0,
         })
         .collect();
-    let table = StoreTable::open(Kind::Memberships, &plan.store.memberships, session).await?;
+    let stores = Stores::new(plan.store.credentials.as_ref(), session.credentials.as_ref())?;
+    let table = StoreTable::open(Kind::Memberships, &plan.store.memberships, session, &stores).await?;
     let columns = Condition::Member(plan.selection.clone()).columns();
     let columns = columns
         .iter()

@@ -19,6 +19,7 @@ use crate::{
     evaluate::{Definitions, Evaluation, Hidden, schema},
     explain::Strategy,
     merge::{EventWindow, FragmentRules, ProfileMergeExec, Rules, SEGMENT_MEMBERSHIP, Shape},
+    objects::Stores,
     project::{
         columns::{Tables, asks_for, event_columns, shape},
         deliver::{Delivery, parts},
@@ -174,8 +175,9 @@ fn not_bucketed(plan: &ExportPlan) -> Error {
 /// # Errors
 /// The tables cannot be opened, as for [`open`].
 pub async fn schema_of(store: &StorePlan, session: &Session) -> Result<exportjob_pql::Schema> {
-    let fragments = StoreTable::open(Kind::Fragments, &store.fragments, session).await?;
-    let events = StoreTable::open(Kind::Events, &store.events, session).await?;
+    let stores = &Stores::new(store.credentials.as_ref(), session.credentials.as_ref())?;
+    let fragments = StoreTable::open(Kind::Fragments, &store.fragments, session, stores).await?;
+    let events = StoreTable::open(Kind::Events, &store.events, session, stores).await?;
     Ok(schema(&fragments.fields(), &event_columns(Some(&events))))
 }
 
@@ -188,15 +190,16 @@ async fn open_tables(plan: &ExportPlan, session: &Session, asks_for_events: bool
     let is_graph = plan.merge_policy.identity_graph == IdentityGraphKind::Pdg;
     let with_memberships = empty || !plan.selection.segments.is_empty() || asks_for(&plan.fields, SEGMENT_MEMBERSHIP);
     let store = &plan.store;
+    let stores = &Stores::new(store.credentials.as_ref(), session.credentials.as_ref())?;
     let open = async |kind, plans: &[_], needed: bool| {
         if needed && !plans.is_empty() {
-            StoreTable::open(kind, plans, session).await.map(Some)
+            StoreTable::open(kind, plans, session, stores).await.map(Some)
         } else {
             Ok(None)
         }
     };
     Ok(Tables {
-        fragments: StoreTable::open(Kind::Fragments, &store.fragments, session).await?,
+        fragments: StoreTable::open(Kind::Fragments, &store.fragments, session, stores).await?,
         events: open(
             Kind::Events,
             &store.events,

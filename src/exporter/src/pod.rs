@@ -130,7 +130,7 @@ fn start(command: &Command, files: &Files) -> Result<RunReport> {
 }
 
 async fn stop_for_ever(plan: &ExportPlan) -> Result<RunReport> {
-    let done = unless_terminated("the abort", abort(plan)).await?;
+    let done = unless_terminated("the abort", abort(plan, None)).await?;
     if done.outcome == Outcome::AlreadyCommitted {
         tracing::info!("the batches were committed before they could be aborted: they stay");
     }

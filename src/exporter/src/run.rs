@@ -7,7 +7,7 @@ use exportjob_plan::{BatchReport, ExportPlan, Outcome, RunReport, Stage, code};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Error, Profiles, Progress, Result, Session, Shard,
+    Credentials, Error, Profiles, Progress, Result, Session, Shard,
     commit::{self, Dataset, Decision, Landed, Proposal, Verdict, epoch_millis},
     open,
     shard::{HandIn, Manifests},
@@ -35,6 +35,8 @@ pub struct Export<'a> {
     pub write_bytes: usize,
     /// Stops the export, as long as it does not commit yet.
     pub stop: CancellationToken,
+    /// Credentials for the dataset, where they are not in the folder that the plan names.
+    pub credentials: Option<Credentials>,
 }
 
 impl<'a> Export<'a> {
@@ -47,6 +49,7 @@ impl<'a> Export<'a> {
             shard: None,
             write_bytes: crate::Limits::default().write_bytes(),
             stop: CancellationToken::new(),
+            credentials: None,
         }
     }
 
@@ -67,7 +70,7 @@ impl<'a> Export<'a> {
         F: FnOnce() -> O,
         O: Future<Output = Result<Profiles>>,
     {
-        let dataset = Dataset::open(&self.plan.destination).await?;
+        let dataset = Dataset::open(&self.plan.destination, self.credentials.as_ref(), &self.attempt).await?;
         if let Some(state) = dataset.load().await? {
             match dataset.verdict(&state, &self.plan.batches).await? {
                 Verdict::Open => commit::vet(&dataset, &state)?,
@@ -117,12 +120,13 @@ impl<'a> Export<'a> {
             conform: Arc::clone(&conform),
             batches: self.plan.batches.clone(),
             memory: self.write_bytes,
+            to_object_store: dataset.is_object(),
             progress: Arc::clone(&self.progress),
         };
         let written = match write::write(profiles.parts, destination, &self.stop).await {
             Ok(written) => written,
             Err(error) => {
-                staged.remove().await;
+                staged.remove(dataset).await;
                 return self.overtaken(dataset, error).await;
             }
         };
@@ -185,17 +189,17 @@ impl<'a> Export<'a> {
             Ok(Decision::Committed(landed)) => {
                 // Without its entry in the log nobody knows which files it has: they stay.
                 if landed.files.as_ref().is_some_and(|files| files.is_disjoint(&names)) {
-                    staged.remove().await;
+                    staged.remove(dataset).await;
                 }
                 Ok(self.done(*landed))
             }
             Ok(Decision::Aborted) => {
-                staged.remove().await;
+                staged.remove(dataset).await;
                 Err(aborted())
             }
             Err(undecided) => {
                 if undecided.nothing_landed {
-                    staged.remove().await;
+                    staged.remove(dataset).await;
                 }
                 Err(undecided.error)
             }
@@ -233,7 +237,7 @@ pub(crate) fn aborted() -> Error {
 }
 
 /// `name` in the characters of a file name, and a suffix that no other process has.
-fn unique(name: &str) -> String {
+pub(crate) fn unique(name: &str) -> String {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();

@@ -13,7 +13,7 @@ use datafusion::{
 };
 use exportjob_plan::code;
 
-use crate::{Error, Limits, Result, error::io_kind};
+use crate::{Credentials, Error, Limits, Result, error::io_kind};
 
 /// The query engine of one run.
 pub struct Session {
@@ -21,6 +21,8 @@ pub struct Session {
     pub context: SessionContext,
     /// Bytes that sorts and joins may hold together before they spill.
     pub pool_bytes: usize,
+    /// Credentials for the profile store, where they are not in the folder that the plan names.
+    pub credentials: Option<Credentials>,
 }
 
 /// Least and most rows of a batch between operators.
@@ -71,6 +73,7 @@ impl Session {
         Ok(Self {
             context: SessionContext::new_with_config_rt(config, runtime),
             pool_bytes,
+            credentials: None,
         })
     }
 }

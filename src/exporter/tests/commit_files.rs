@@ -79,7 +79,7 @@ async fn an_abort_removes_the_files_of_killed_attempts_and_counts_them() {
     fs::create_dir_all(&batch).unwrap();
     fs::write(batch.join("part-00000-killed.zstd.parquet"), "a").unwrap();
     fs::write(batch.join("part-00001-killed.zstd.parquet#1"), "b").unwrap();
-    let report = abort(&plan).await.unwrap();
+    let report = abort(&plan, None).await.unwrap();
     assert_eq!((report.outcome, report.files_removed), (Outcome::Aborted, 2));
     assert!(!batch.exists());
     assert_eq!(counts(folder.path()).await.values().sum::<usize>(), 2);

@@ -79,7 +79,7 @@ async fn of_a_commit_and_an_abort_exactly_one_wins() {
             for _ in 0..turns {
                 tokio::task::yield_now().await;
             }
-            abort(&plan).await
+            abort(&plan, None).await
         };
         let (exported, ended) = tokio::join!(export(&plan, some_profiles(6, 2)), late);
         let ended = ended.unwrap();
@@ -172,7 +172,7 @@ async fn an_aborted_batch_never_lands_however_late_its_pod_is() {
         async move { export(&plan, behind(gate, some_profiles(100, 1))).await }
     });
     is_writing.await.unwrap();
-    assert_eq!(abort(&plan).await.unwrap().outcome, Outcome::Aborted);
+    assert_eq!(abort(&plan, None).await.unwrap().outcome, Outcome::Aborted);
     open_gate.notify_one();
     let error = late.await.unwrap().unwrap_err();
     assert_eq!(error.code(), code::BATCH_ABORTED);
@@ -189,8 +189,8 @@ async fn an_abort_of_a_dataset_that_does_not_exist_fences_the_batch_and_leaves_r
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("not/yet");
     let cancelled = plan(&place, "cancelled");
-    assert_eq!(abort(&cancelled).await.unwrap().outcome, Outcome::Aborted);
-    assert_eq!(abort(&cancelled).await.unwrap().outcome, Outcome::Aborted);
+    assert_eq!(abort(&cancelled, None).await.unwrap().outcome, Outcome::Aborted);
+    assert_eq!(abort(&cancelled, None).await.unwrap().outcome, Outcome::Aborted);
     assert_eq!(
         export_without_reading(&cancelled).await.unwrap_err().code(),
         code::BATCH_ABORTED
@@ -209,7 +209,7 @@ async fn a_committed_batch_cannot_be_aborted() {
     let plan = plan(folder.path(), "job");
     export(&plan, some_profiles(5, 1)).await.unwrap();
     let before = files(folder.path());
-    let report = abort(&plan).await.unwrap();
+    let report = abort(&plan, None).await.unwrap();
     assert_eq!(
         (report.outcome, report.profiles_written),
         (Outcome::AlreadyCommitted, 5)

@@ -89,7 +89,7 @@ async fn a_table_that_may_only_grow_is_fine() {
         .unwrap();
     assert_eq!(report.outcome, Outcome::Committed);
     assert_eq!(
-        abort(&plan(folder.path(), "other")).await.unwrap().outcome,
+        abort(&plan(folder.path(), "other"), None).await.unwrap().outcome,
         Outcome::Aborted
     );
 }

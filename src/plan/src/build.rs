@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use exportjob_api::{
-    Bucketing, DEFAULT_PROFILE_INSTANCE, DEFAULT_SEGMENT_NAMESPACE, Dataset, ExportJob, ExportJobSpec, PROFILE_SCHEMA,
-    ProfileStore, SegmentDefinition, SegmentFilter, SegmentStatus, Table, Tables,
+    Bucketing, Credentials, DEFAULT_PROFILE_INSTANCE, DEFAULT_SEGMENT_NAMESPACE, Dataset, DatasetFormat, ExportJob,
+    ExportJobSpec, PROFILE_SCHEMA, ProfileStore, SegmentDefinition, SegmentFilter, SegmentStatus, Table, Tables,
 };
 
+use url::Url;
+
 use crate::{
-    BatchPlan, BucketingPlan, DestinationPlan, EventPlan, ExportPlan, FieldSelection, JobIdentity, Locate,
-    PLAN_VERSION, PlanError, Reference, SegmentSelection, Selection, StorePlan, TablePlan, UpsertDatasets, batch_id,
-    evaluation::evaluation, fields::nearest, micros, policy::resolve_policy,
+    BatchPlan, BucketingPlan, CredentialsPlan, DestinationPlan, EventPlan, ExportPlan, FieldSelection, JobIdentity,
+    Locate, PLAN_VERSION, PlanError, Reference, SegmentSelection, Selection, Side, StorePlan, TablePlan,
+    UpsertDatasets, batch_id, evaluation::evaluation, fields::nearest, micros, policy::resolve_policy,
 };
 
 /// What a plan is made of. All resources are of the ExportJob's namespace.
@@ -79,15 +81,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<ExportPlan, PlanError> {
         evaluation,
         fields,
         events,
-        destination: DestinationPlan {
-            dataset: spec.destination.dataset_id.clone(),
-            location: inputs.locate.locate(
-                &format!("Dataset {:?}", spec.destination.dataset_id),
-                &dataset.spec.location,
-                dataset.spec.volume.as_ref().map(|_| dataset.spec.mount_path()),
-            )?,
-            format: dataset.spec.format,
-        },
+        destination: destination(dataset, inputs.locate)?,
     })
 }
 
@@ -222,6 +216,52 @@ fn dataset<'a>(inputs: &Inputs<'a>) -> Result<&'a Dataset, PlanError> {
     })
 }
 
+fn destination(dataset: &Dataset, locate: &dyn Locate) -> Result<DestinationPlan, PlanError> {
+    let spec = &dataset.spec;
+    let name = dataset.metadata.name.clone().unwrap_or_default();
+    let resource = format!("Dataset {name:?}");
+    if spec.format != DatasetFormat::Delta {
+        return Err(PlanError::InvalidResource {
+            resource,
+            message: "spec.format must be delta: this version writes no other".to_owned(),
+        });
+    }
+    let mount = spec.volume.as_ref().map(|_| spec.mount_path());
+    let location = locate.locate(&resource, &spec.location, mount)?;
+    Ok(DestinationPlan {
+        credentials: credentials(&resource, spec.credentials.as_ref(), [&location], Side::Dataset, locate)?,
+        dataset: name,
+        location,
+        format: spec.format,
+    })
+}
+
+/// A Secret that nothing would be opened with is a mistake of whoever wrote the manifest.
+fn credentials<'a>(
+    resource: &str,
+    declared: Option<&Credentials>,
+    locations: impl IntoIterator<Item = &'a Url>,
+    side: Side,
+    locate: &dyn Locate,
+) -> Result<Option<CredentialsPlan>, PlanError> {
+    let Some(declared) = declared else {
+        return Ok(None);
+    };
+    let secret = declared.secret_ref.name.clone();
+    if locations.into_iter().all(|location| location.scheme() == "file") {
+        return Err(PlanError::InvalidResource {
+            resource: resource.to_owned(),
+            message: format!(
+                "spec.credentials names Secret {secret:?}, but no location is in an object store: leave it out, or correct the location"
+            ),
+        });
+    }
+    Ok(Some(CredentialsPlan {
+        secret,
+        folder: locate.credentials(side),
+    }))
+}
+
 fn check_schema(spec: &ExportJobSpec, store: &ProfileStore) -> Result<(), PlanError> {
     let name = spec.schema.name.as_str();
     if name == PROFILE_SCHEMA || store.spec.schemas.iter().any(|declared| declared == name) {
@@ -279,11 +319,16 @@ pub fn store_plan(store: &ProfileStore, locate: &dyn Locate) -> Result<StorePlan
             })
             .collect()
     };
+    let (fragments, events) = (tables(&spec.tables.fragments)?, tables(&spec.tables.events)?);
+    let (identities, memberships) = (tables(&spec.tables.identities)?, tables(&spec.tables.memberships)?);
+    let all = [&fragments, &events, &identities, &memberships];
+    let locations = all.into_iter().flatten().map(|table| &table.location);
     Ok(StorePlan {
-        fragments: tables(&spec.tables.fragments)?,
-        events: tables(&spec.tables.events)?,
-        identities: tables(&spec.tables.identities)?,
-        memberships: tables(&spec.tables.memberships)?,
+        credentials: credentials(&resource, spec.credentials.as_ref(), locations, Side::Store, locate)?,
+        fragments,
+        events,
+        identities,
+        memberships,
         upsert_datasets: if spec.upsert_datasets.iter().any(|dataset| dataset == "*") {
             UpsertDatasets::All
         } else {

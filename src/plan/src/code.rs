@@ -40,7 +40,7 @@ pub const CORRUPT_FILE: &str = "CORRUPT_FILE";
 pub const SCHEMA_CONFLICT: &str = "SCHEMA_CONFLICT";
 /// The dataset cannot be used: not a Delta table, or one with settings that break exactly-once.
 pub const DATASET_UNUSABLE: &str = "DATASET_UNUSABLE";
-/// The dataset cannot be written: disk full, permission denied, volume gone.
+/// The dataset cannot be written: disk full, permission denied, volume gone, object store down.
 pub const DATASET_UNWRITABLE: &str = "DATASET_UNWRITABLE";
 /// The batch was aborted before this export could commit it.
 pub const BATCH_ABORTED: &str = "BATCH_ABORTED";

@@ -22,10 +22,11 @@ pub use error::{PlanError, Reference};
 pub use evaluation::{DefinitionPlan, EvaluationPlan};
 pub use fields::{FieldPath, FieldSelection, nearest};
 pub use ids::{BatchId, abort_job_name, batch_id, job_name, plan_name};
-pub use locate::{LocalLocations, Locate, MountedLocations};
+pub use locate::{LocalLocations, Locate, MountedLocations, OBJECT_SCHEMES, Side};
 pub use plan::{
-    AttributeRule, BatchPlan, BucketingPlan, DestinationPlan, EventPlan, ExportPlan, IdentityGraphKind, JobIdentity,
-    MergePolicyPlan, PLAN_VERSION, SegmentSelection, Selection, StorePlan, TablePlan, UpsertDatasets,
+    AttributeRule, BatchPlan, BucketingPlan, CredentialsPlan, DestinationPlan, EventPlan, ExportPlan,
+    IdentityGraphKind, JobIdentity, MergePolicyPlan, PLAN_VERSION, SegmentSelection, Selection, StorePlan, TablePlan,
+    UpsertDatasets,
 };
 pub use policy::resolve_policy;
 pub use report::{BatchReport, Outcome, ProgressReport, ReportedError, RunReport, Stage, TERMINATION_MESSAGE_BYTES};

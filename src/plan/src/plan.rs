@@ -1,6 +1,6 @@
 //! The plan: everything that an export needs to know, validated.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use exportjob_api::{DatasetFormat, MembershipStates, SegmentStatus, TableFormat};
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,18 @@ pub struct StorePlan {
     pub upsert_datasets: UpsertDatasets,
     /// How continuing members are written when segments are evaluated.
     pub membership_states: MembershipStates,
+    /// Credentials for tables in an object store; `None`: the identity of the pod.
+    pub credentials: Option<CredentialsPlan>,
+}
+
+/// Where the credentials of a side are; never what they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CredentialsPlan {
+    /// Name of the Secret.
+    pub secret: String,
+    /// Folder with one file for each key of it.
+    pub folder: PathBuf,
 }
 
 impl StorePlan {
@@ -97,7 +109,7 @@ impl StorePlan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TablePlan {
-    /// Folder of the table.
+    /// Folder of the table, or its prefix in an object store.
     pub location: Url,
     /// How it is stored.
     pub format: TableFormat,
@@ -225,10 +237,12 @@ pub struct EventPlan {
 pub struct DestinationPlan {
     /// Name of the Dataset.
     pub dataset: String,
-    /// Folder of the table.
+    /// Folder of the table, or its prefix in an object store.
     pub location: Url,
     /// How it is stored.
     pub format: DatasetFormat,
+    /// Credentials for a dataset in an object store; `None`: the identity of the pod.
+    pub credentials: Option<CredentialsPlan>,
 }
 
 /// One batch.

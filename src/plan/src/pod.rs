@@ -4,6 +4,11 @@
 pub const PLAN_PATH: &str = "/etc/exportjob/plan.json";
 /// Key of the plan in its ConfigMap.
 pub const PLAN_KEY: &str = "plan.json";
+/// Folder with one file for each key of the profile store's Secret, if it names one. No volume can be mounted below
+/// `/etc`.
+pub const STORE_CREDENTIALS_PATH: &str = "/etc/exportjob-credentials/store";
+/// The same for the dataset's Secret.
+pub const DATASET_CREDENTIALS_PATH: &str = "/etc/exportjob-credentials/dataset";
 /// Where the exporter writes its [`RunReport`](crate::RunReport), as JSON.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
 /// Folder for spill files: an emptyDir.

@@ -369,7 +369,7 @@ fn locations_stay_below_the_mount() {
         ("file:///store/a", None, "spec.volume is missing"),
         ("file://host/store", Some("/store"), "three slashes"),
         ("store/a", Some("/store"), "not a URL"),
-        ("s3://lake/a", Some("/store"), "volumes only"),
+        ("ftp://lake/a", Some("/store"), "s3://BUCKET/PREFIX"),
     ] {
         let error = locate(location, mount).unwrap_err().to_string();
         assert!(
@@ -395,7 +395,8 @@ fn local_locations_are_relative_to_the_manifest_or_mapped() {
     assert_eq!(locate("file:///store/a"), "file:///data/a/");
     assert_eq!(locate("/store/deep/a"), "file:///elsewhere/a/");
     assert_eq!(locate("file:///other"), "file:///other/");
-    assert!(local.locate("Dataset \"d\"", "s3://lake/d", None).is_err());
+    assert_eq!(locate("s3://lake/d"), "s3://lake/d/");
+    assert!(local.locate("Dataset \"d\"", "ftp://lake/d", None).is_err());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 # What `go build` is given for each program; a folder without an entry is a main package itself.
 declare -A GO_PACKAGES=(
   [kind]=sigs.k8s.io/kind
+  [versitygw]=github.com/versity/versitygw/cmd/versitygw
   [helm]=helm.sh/helm/v4/cmd/helm
   [etcd]=go.etcd.io/etcd/server/v3
   [coredns]=github.com/coredns/coredns

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use exportjob_api::{ExportJob, PodTemplate, ProfileStore, Resources, Volume};
+use exportjob_api::{Credentials, ExportJob, PodTemplate, ProfileStore, Resources, Volume};
 use exportjob_plan::{
     plan_name,
     pod::{
-        CPU_LIMIT_ENV, MEMORY_LIMIT_ENV, PLAN_PATH, POD_NAME_ENV, PROGRESS_PORT, SHARD_ENV, SPILL_PATH,
-        TERMINATION_LOG, USER_ID,
+        CPU_LIMIT_ENV, DATASET_CREDENTIALS_PATH, MEMORY_LIMIT_ENV, PLAN_PATH, POD_NAME_ENV, PROGRESS_PORT, SHARD_ENV,
+        SPILL_PATH, STORE_CREDENTIALS_PATH, TERMINATION_LOG, USER_ID,
     },
 };
 use k8s_openapi::{
     api::core::v1::{
         Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource,
         HostPathVolumeSource, ObjectFieldSelector, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec,
-        PodTemplateSpec, ResourceFieldSelector, ResourceRequirements, SeccompProfile, SecurityContext,
-        Volume as PodVolume, VolumeMount,
+        PodTemplateSpec, ResourceFieldSelector, ResourceRequirements, SeccompProfile, SecretVolumeSource,
+        SecurityContext, Volume as PodVolume, VolumeMount,
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
@@ -45,6 +45,10 @@ const PLAN: &str = "plan";
 const SPILL: &str = "spill";
 const STORE: &str = "store";
 const DATASET: &str = "dataset";
+const STORE_CREDENTIALS: &str = "store-credentials";
+const DATASET_CREDENTIALS: &str = "dataset-credentials";
+/// Readable for the pod's own group, through `fsGroup`, and for nobody else.
+const CREDENTIALS_MODE: i32 = 0o440;
 
 /// The template of the pods.
 pub fn template(parts: &Parts<'_>, settings: &Settings) -> PodTemplateSpec {
@@ -57,7 +61,8 @@ pub fn template(parts: &Parts<'_>, settings: &Settings) -> PodTemplateSpec {
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
     annotations.extend(overrides.annotations.clone());
-    let (volumes, mounts) = volumes(parts);
+    let (mut volumes, mut mounts) = volumes(parts);
+    add_credentials(parts, &mut volumes, &mut mounts);
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
@@ -261,6 +266,39 @@ fn volumes(parts: &Parts<'_>) -> (Vec<PodVolume>, Vec<VolumeMount>) {
         mounts.push(mount(DATASET, written_path, false));
     }
     (volumes, mounts)
+}
+
+/// The Secret of each side, where it names one, as files that only the exporter can read. A pod whose Secret is missing
+/// does not start, and says so.
+fn add_credentials(parts: &Parts<'_>, volumes: &mut Vec<PodVolume>, mounts: &mut Vec<VolumeMount>) {
+    let read = parts.store.and_then(|store| secret(store.spec.credentials.as_ref()));
+    let sides = [
+        (STORE_CREDENTIALS, STORE_CREDENTIALS_PATH, read),
+        (
+            DATASET_CREDENTIALS,
+            DATASET_CREDENTIALS_PATH,
+            parts.landing.credentials.clone(),
+        ),
+    ];
+    for (name, path, secret) in sides {
+        let Some(secret) = secret else { continue };
+        volumes.push(PodVolume {
+            name: name.to_owned(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(secret),
+                default_mode: Some(CREDENTIALS_MODE),
+                optional: Some(false),
+                ..SecretVolumeSource::default()
+            }),
+            ..PodVolume::default()
+        });
+        mounts.push(mount(name, path, true));
+    }
+}
+
+/// Name of the Secret.
+pub fn secret(credentials: Option<&Credentials>) -> Option<String> {
+    credentials.map(|credentials| credentials.secret_ref.name.clone())
 }
 
 fn volume(name: &str, volume: &Volume) -> PodVolume {

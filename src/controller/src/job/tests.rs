@@ -389,3 +389,56 @@ fn a_name_that_is_too_long_for_a_label_is_cut_and_stays_its_own() {
     assert!(label.len() <= 63, "{label}");
     assert_eq!(*label, job.name_any());
 }
+
+/// A pod's volumes and mounts that have to do with credentials.
+fn credentials_of(job: &Job) -> (Vec<Value>, Vec<Value>) {
+    let job = serde_json::to_value(job).unwrap();
+    let pod = &job["spec"]["template"]["spec"];
+    let named = |list: &Value| -> Vec<Value> {
+        let of = |item: &&Value| item["name"].as_str().unwrap().ends_with("-credentials");
+        list.as_array().unwrap().iter().filter(of).cloned().collect()
+    };
+    (named(&pod["volumes"]), named(&pod["containers"][0]["volumeMounts"]))
+}
+
+#[test]
+fn secrets_are_mounted_read_only_where_they_are_declared_and_nowhere_else() {
+    let secret = |name: &str| json!({"secretRef": {"name": name}});
+    let mut read = store(&Value::Null);
+    read.spec.credentials = serde_json::from_value(secret("reader")).unwrap();
+    let landing = Landing::of(&dataset(
+        &json!({"location": "s3://lake/d", "credentials": secret("writer")}),
+    ));
+    let job = export_job(&json!({}));
+    let volume = |name: &str, secret: &str| json!({"name": name, "secret": {"secretName": secret, "defaultMode": 0o440, "optional": false}});
+    let mount = |name: &str, path: &str| json!({"name": name, "mountPath": path, "readOnly": true});
+    let written = volume("dataset-credentials", "writer");
+    let written_at = mount("dataset-credentials", "/etc/exportjob-credentials/dataset");
+    let (volumes, mounts) = credentials_of(&export(&job, &read, &landing, &settings()));
+    assert_eq!(volumes, [volume("store-credentials", "reader"), written.clone()]);
+    assert_eq!(
+        mounts,
+        [
+            mount("store-credentials", "/etc/exportjob-credentials/store"),
+            written_at.clone()
+        ]
+    );
+    // A clean-up reads nothing: it gets the dataset's alone.
+    let (volumes, mounts) = credentials_of(&abort(&job, &landing, true, false, &settings()));
+    assert_eq!((volumes, mounts), (vec![written], vec![written_at]));
+    let none = Landing::of(&dataset(&json!({"location": "s3://lake/d"})));
+    let bare = export(&job, &store(&Value::Null), &none, &settings());
+    assert_eq!(credentials_of(&bare), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_clean_up_finds_the_secret_of_a_dataset_that_is_gone() {
+    let landing = Landing::of(&dataset(
+        &json!({"location": "s3://lake/d", "credentials": {"secretRef": {"name": "writer"}}}),
+    ));
+    let (_, text) = landing_annotation(&landing);
+    assert_eq!(serde_json::from_str::<Landing>(&text).unwrap(), landing);
+    // What an operator of an earlier version has written.
+    let old = r#"{"dataset":"d","location":"file:///datasets/d","mountPath":"/datasets"}"#;
+    assert_eq!(serde_json::from_str::<Landing>(old).unwrap().credentials, None);
+}

@@ -18,12 +18,13 @@ use url::Url;
 
 use super::types::BATCH_COLUMN;
 use crate::{
-    Error, Result,
+    Credentials, Error, Result,
     error::{io_kind, unwritable},
+    objects::{Guarded, PROBE_FOLDER, Stores, check_conditional_put, is_object, log_of, trouble_in},
 };
 
 /// Folders beside the batches that do not make a folder anybody else's.
-const OWN_FOLDERS: &[&str] = &["_delta_log", "lost+found", crate::shard::FOLDER];
+const OWN_FOLDERS: &[&str] = &["_delta_log", "lost+found", PROBE_FOLDER, crate::shard::FOLDER];
 
 /// The Delta table behind a dataset; it need not exist yet.
 pub(crate) struct Dataset {
@@ -31,6 +32,8 @@ pub(crate) struct Dataset {
     pub(crate) name: String,
     location: Url,
     log: LogStoreRef,
+    /// Its bucket, if it is in one.
+    bucket: Option<Arc<Guarded>>,
 }
 
 /// Which end the batches of a job have come to.
@@ -50,23 +53,30 @@ pub(crate) const COMMITTED: i64 = 1;
 pub(crate) const ABORTED: i64 = 2;
 
 impl Dataset {
-    /// Opens the location; a folder that does not exist is made.
-    pub(crate) async fn open(destination: &DestinationPlan) -> Result<Self> {
+    /// Opens the location: a folder that does not exist is made, an object store that cannot fence a commit is refused.
+    /// `given`: credentials that are not in the folder that the plan names; `attempt` as in [`check_conditional_put`].
+    pub(crate) async fn open(
+        destination: &DestinationPlan,
+        given: Option<&Credentials>,
+        attempt: &str,
+    ) -> Result<Self> {
+        if is_object(&destination.location) {
+            let bucket = Stores::new(destination.credentials.as_ref(), given)?.open(&destination.location)?;
+            let log = log_of(&destination.location, &bucket).map_err(|error| unopened(destination, error))?;
+            let dataset = Self {
+                bucket: Some(bucket),
+                ..Self::over(destination, log)
+            };
+            check_conditional_put(&dataset.store(), &dataset.place(), attempt).await?;
+            return Ok(dataset);
+        }
         if let Ok(folder) = destination.location.to_file_path() {
             tokio::fs::create_dir_all(&folder)
                 .await
                 .map_err(|error| unwritable(format!("cannot make the dataset's folder {}", folder.display()), error))?;
         }
-        let log = logstore_for(&destination.location, StorageConfig::default()).map_err(|error| {
-            Error::new(
-                code::DATASET_UNUSABLE,
-                format!(
-                    "the location {} of Dataset {:?} cannot be opened",
-                    destination.location, destination.dataset
-                ),
-            )
-            .caused_by(error)
-        })?;
+        let log = logstore_for(&destination.location, StorageConfig::default())
+            .map_err(|error| unopened(destination, error))?;
         Ok(Self::over(destination, log))
     }
 
@@ -76,7 +86,20 @@ impl Dataset {
             name: destination.dataset.clone(),
             location: destination.location.clone(),
             log,
+            bucket: None,
         }
+    }
+
+    /// Aborts the uploads that writers have left behind; none may be at work any more.
+    pub(crate) async fn abort_uploads(&self) {
+        if let Some(bucket) = &self.bucket {
+            bucket.abort_uploads().await;
+        }
+    }
+
+    /// Whether it is in an object store.
+    pub(crate) fn is_object(&self) -> bool {
+        self.bucket.is_some()
     }
 
     /// Where it is, for people: a path, or the URL of what is no folder.
@@ -196,7 +219,7 @@ impl Dataset {
 
     /// A log that cannot be read: for a reason of the volume, which may pass, or because it is broken.
     pub(crate) fn unreadable(&self, error: DeltaTableError) -> Error {
-        if io_kind(&error).is_some() {
+        if io_kind(&error).is_some() || trouble_in(&error).is_some() {
             return unwritable(
                 format!("cannot read the log of the Delta table at {}", self.place()),
                 error,
@@ -212,4 +235,15 @@ impl Dataset {
         )
         .caused_by(error)
     }
+}
+
+fn unopened(destination: &DestinationPlan, error: DeltaTableError) -> Error {
+    Error::new(
+        code::DATASET_UNUSABLE,
+        format!(
+            "the location {} of Dataset {:?} cannot be opened",
+            destination.location, destination.dataset
+        ),
+    )
+    .caused_by(error)
 }

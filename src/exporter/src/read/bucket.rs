@@ -1,7 +1,5 @@
 //! Which bucket a file of a bucketed table is of, and where its key is.
 
-use std::path::Path;
-
 use datafusion::arrow::datatypes::DataType;
 use exportjob_plan::{BucketingPlan, code, nearest};
 
@@ -14,19 +12,19 @@ use crate::{
     },
 };
 
-/// The bucket of a file below `folder` with these columns.
+/// The bucket of a file below `place` with these columns.
 pub(super) fn find(
     bucketing: &BucketingPlan,
     input: &Input,
-    folder: &Path,
+    place: &str,
     columns: &Tree<Source>,
     file: &str,
 ) -> Result<Bucket> {
-    let Input::Parquet(parquet) = input else {
+    if matches!(input, Input::Delta(_)) {
         return Err(invalid(file, "bucketing goes with format parquet only".to_owned()));
-    };
-    let below = parquet.path.strip_prefix(folder).unwrap_or(&parquet.path);
-    let number = number(&below.to_string_lossy()).filter(|number| *number < u64::from(bucketing.count));
+    }
+    let below = file.strip_prefix(place).unwrap_or(file);
+    let number = number(below).filter(|number| *number < u64::from(bucketing.count));
     let Some(number) = number.and_then(|number| usize::try_from(number).ok()) else {
         return Err(invalid(
             file,

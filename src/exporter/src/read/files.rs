@@ -16,15 +16,17 @@ use datafusion::{
         file::metadata::ParquetMetaData,
     },
 };
+use deltalake::ObjectMeta;
 use exportjob_plan::code;
 
+use super::source::{FileSource, ObjectFile};
 use crate::{Error, Result, fields::types::TEXT};
 
 /// A Parquet file with its footer.
 #[derive(Clone, Debug)]
 pub(crate) struct ParquetFile {
     /// Where it is.
-    pub path: PathBuf,
+    pub source: FileSource,
     /// Its footer.
     pub metadata: ArrowReaderMetadata,
     /// When it was last written, in microseconds.
@@ -65,13 +67,7 @@ fn list(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
     };
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        // Names with these are what other tools work on, or their marks: _temporary, _SUCCESS, .crc.
-        if entry
-            .file_name()
-            .as_encoded_bytes()
-            .first()
-            .is_some_and(|first| b"_.".contains(first))
-        {
+        if is_hidden(entry.file_name().as_encoded_bytes()) {
             continue;
         }
         let path = entry.path();
@@ -84,6 +80,35 @@ fn list(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
+/// Whether a file or folder of this name is none of the data's: names with these are what other tools work on, or their
+/// marks (`_temporary`, `_SUCCESS`, `.crc`).
+pub(crate) fn is_hidden(name: &[u8]) -> bool {
+    name.first().is_some_and(|first| b"_.".contains(first))
+}
+
+/// Whether an object is what some tools make to show a folder: it is empty, and there are others below it, or its name
+/// is that of no file.
+pub(crate) fn is_folder_mark(object: &ObjectMeta, all: &[ObjectMeta]) -> bool {
+    let is_below =
+        |other: &ObjectMeta| other.location != object.location && other.location.prefix_matches(&object.location);
+    let has_extension = || object.location.extension().is_some();
+    object.size == 0 && (all.iter().any(is_below) || !has_extension())
+}
+
+/// The footer of a Parquet file in an object store. Its time is that of its last change.
+pub(crate) async fn read_object_footer(file: Arc<ObjectFile>) -> Result<ParquetFile> {
+    let written = file.meta.last_modified.timestamp_micros();
+    let source = FileSource::Object(file);
+    let mut reader = source.open().await?;
+    let loaded = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await;
+    let metadata = loaded.and_then(adjusted).map_err(|error| source.broken(error))?;
+    Ok(ParquetFile {
+        source,
+        metadata,
+        written,
+    })
+}
+
 /// The footer of a Parquet file.
 pub(crate) fn read_footer(path: &Path) -> Result<ParquetFile> {
     let file = fs::File::open(path).map_err(|error| cannot_read(path, error))?;
@@ -91,16 +116,17 @@ pub(crate) fn read_footer(path: &Path) -> Result<ParquetFile> {
         .metadata()
         .and_then(|metadata| metadata.modified())
         .map_err(|error| cannot_read(path, error))?;
-    let metadata = load(&file).map_err(|error| broken(path, error))?;
+    let loaded = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
+    let source = FileSource::Local(path.to_owned());
+    let metadata = loaded.and_then(adjusted).map_err(|error| source.broken(error))?;
     Ok(ParquetFile {
-        path: path.to_owned(),
+        source,
         metadata,
         written: micros(written),
     })
 }
 
-fn load(file: &fs::File) -> Result<ArrowReaderMetadata, ParquetError> {
-    let loaded = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
+fn adjusted(loaded: ArrowReaderMetadata) -> Result<ArrowReaderMetadata, ParquetError> {
     let mut leaf = 0;
     let fields = read_as(loaded.schema().fields(), loaded.metadata(), &mut leaf);
     if fields == *loaded.schema().fields() {
@@ -144,16 +170,19 @@ fn field_as(field: &FieldRef, metadata: &ParquetMetaData, leaf: &mut usize) -> F
 }
 
 /// What went wrong with a file while it was read: the disk, or what is in it.
-pub(crate) fn broken(path: &Path, error: ParquetError) -> Error {
+pub(crate) fn broken(name: &str, error: ParquetError) -> Error {
     if let ParquetError::External(cause) = &error
         && let Some(cause) = cause.downcast_ref::<io::Error>()
         && cause.kind() != io::ErrorKind::UnexpectedEof
     {
-        return unreadable(path, "cannot be read: check the volume").caused_by(error);
+        return Error::new(
+            code::STORE_UNREADABLE,
+            format!("{name} cannot be read: check the volume"),
+        )
+        .caused_by(error);
     }
     let message = format!(
-        "{} is not a whole Parquet file: write it anew, or remove it (names that start with _ or . are ignored)",
-        path.display()
+        "{name} is not a whole Parquet file: write it anew, or remove it (names that start with _ or . are ignored)"
     );
     Error::new(code::CORRUPT_FILE, message).caused_by(error)
 }

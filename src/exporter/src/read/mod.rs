@@ -9,12 +9,14 @@ mod convert;
 mod delta;
 mod files;
 mod filter;
+mod listing;
 mod mapping;
 mod mask;
 mod reader;
 mod recipe;
 pub(crate) mod roles;
 mod scan;
+mod source;
 mod table;
 
 pub(crate) use buckets::{BucketScanExec, Buckets, batch_rows, by_key};

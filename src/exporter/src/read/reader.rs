@@ -21,7 +21,6 @@ use super::{
     candidates::KeySet,
     chosen::Chosen,
     delta::scan_failed,
-    files::{broken, cannot_read},
     mask::{leaves_of, mask},
     recipe::{Getter, Wanted},
     table::{Input, Part},
@@ -171,7 +170,7 @@ impl Reader {
                     &columns,
                     metadata.metadata().file_metadata().schema_descr(),
                 );
-                let path = file.path.clone();
+                let source = file.source.clone();
                 let chosen = self.part.bucket.as_ref().zip(candidates);
                 let chosen = chosen.map(|(bucket, candidates)| Chosen::new(&metadata, bucket, candidates));
                 let groups = match &chosen {
@@ -179,9 +178,7 @@ impl Reader {
                     None => groups,
                 };
                 futures::stream::once(async move {
-                    let handle = tokio::fs::File::open(&path)
-                        .await
-                        .map_err(|error| external(cannot_read(&path, error)))?;
+                    let handle = source.open().await.map_err(external)?;
                     let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(handle, metadata)
                         .with_projection(projection)
                         .with_row_groups(groups)
@@ -191,8 +188,8 @@ impl Reader {
                             .with_max_predicate_cache_size(PREDICATE_CACHE_BYTES)
                             .with_row_filter(chosen.row_filter());
                     }
-                    let stream = builder.build().map_err(|error| external(broken(&path, error)))?;
-                    Ok::<_, DataFusionError>(stream.map_err(move |error| external(broken(&path, error))))
+                    let stream = builder.build().map_err(|error| external(source.broken(error)))?;
+                    Ok::<_, DataFusionError>(stream.map_err(move |error| external(source.broken(error))))
                 })
                 .try_flatten()
                 .boxed()

@@ -5,11 +5,13 @@ use std::{path::PathBuf, sync::Arc};
 use datafusion::arrow::datatypes::{DataType, Fields};
 use exportjob_api::TableFormat;
 use exportjob_plan::{TablePlan, code};
+use url::Url;
 
 use super::{
     bucket,
     delta::DeltaInput,
     files::{ParquetFile, read_folder},
+    listing::read_prefix,
     mapping::Mapping,
     recipe::constant,
     roles::{KEY_COLUMN, Kind, Need, Role},
@@ -21,6 +23,7 @@ use crate::{
         tree::{Node, Source, Tree, Union, columns_of},
         types::name_of,
     },
+    objects::{Stores, is_object},
 };
 
 /// What columns of the store itself start with; they are never written.
@@ -76,7 +79,7 @@ pub(crate) enum Input {
 
 impl StoreTable {
     /// Opens the tables and checks the store's own columns in them.
-    pub async fn open(kind: Kind, plans: &[TablePlan], session: &Session) -> Result<Self> {
+    pub async fn open(kind: Kind, plans: &[TablePlan], session: &Session, stores: &Stores) -> Result<Self> {
         let mut table = Self {
             kind,
             parts: Vec::new(),
@@ -84,32 +87,32 @@ impl StoreTable {
             columns: Union::default(),
         };
         for plan in plans {
-            table.add(plan, session).await?;
+            table.add(plan, session, stores).await?;
         }
         Ok(table)
     }
 
-    async fn add(&mut self, plan: &TablePlan, session: &Session) -> Result<()> {
-        let folder = folder(plan)?;
-        let name = format!("table {} ({})", folder.display(), self.kind.name());
+    async fn add(&mut self, plan: &TablePlan, session: &Session, stores: &Stores) -> Result<()> {
+        let place = place(plan)?;
+        let name = format!("table {place} ({})", self.kind.name());
         let mapping = Mapping::new(plan, &name)?;
         let opened = match plan.format {
-            TableFormat::Parquet => open_parquet(folder.clone()).await?,
+            TableFormat::Parquet => open_parquet(&plan.location, stores).await?,
             TableFormat::Delta => {
                 let needs_times = self.kind.roles().iter().any(|role| role.need == Need::Written);
-                let input = DeltaInput::open(&plan.location, &folder, session, needs_times).await?;
+                let input = DeltaInput::open(&plan.location, session, stores, needs_times).await?;
                 vec![(
-                    Arc::from(folder.display().to_string()),
+                    Arc::from(place.as_str()),
                     columns_of(&input.fields),
                     Input::Delta(Box::new(input)),
                 )]
             }
         };
-        let (mut stored, mut parts) = (Vec::new(), Vec::new());
+        let (mut all, mut parts) = (Vec::new(), Vec::new());
         for (file, columns, input) in opened {
             let mut mapped = mapping.apply(&columns, &file)?;
             let bucket = match &plan.bucketing {
-                Some(bucketing) => Some(bucket::find(bucketing, &input, &folder, &columns, &file)?),
+                Some(bucketing) => Some(bucket::find(bucketing, &input, &place, &columns, &file)?),
                 None => None,
             };
             if let Some(bucket) = &bucket {
@@ -122,9 +125,9 @@ impl StoreTable {
                 input,
                 bucket,
             });
-            stored.push(columns);
+            all.push(columns);
         }
-        mapping.check_columns(&stored, &name)?;
+        mapping.check_columns(&all, &name)?;
         for role in self.kind.roles() {
             check_role(role, &parts, &name)?;
         }
@@ -175,31 +178,37 @@ impl Input {
     }
 }
 
-fn folder(plan: &TablePlan) -> Result<PathBuf> {
-    plan.location.to_file_path().map_err(|()| {
+/// Where a table is, for people: a path, or a URL.
+fn place(plan: &TablePlan) -> Result<String> {
+    if is_object(&plan.location) {
+        return Ok(plan.location.as_str().trim_end_matches('/').to_owned());
+    }
+    Ok(folder(&plan.location)?.display().to_string())
+}
+
+fn folder(location: &Url) -> Result<PathBuf> {
+    location.to_file_path().map_err(|()| {
         Error::new(
             code::INVALID_STORE,
-            format!(
-                "location {} is not a file: URL: this version reads tables on volumes only",
-                plan.location
-            ),
+            format!("location {location} is not the URL of a folder: write file:///PATH"),
         )
     })
 }
 
 type Opened = (Arc<str>, Tree<Source>, Input);
 
-async fn open_parquet(folder: PathBuf) -> Result<Vec<Opened>> {
-    let files = tokio::task::spawn_blocking(move || read_folder(&folder))
-        .await
-        .map_err(|error| Error::new(code::INTERNAL, "listing the files of a table stopped").caused_by(error))??;
+async fn open_parquet(location: &Url, stores: &Stores) -> Result<Vec<Opened>> {
+    let files = if is_object(location) {
+        read_prefix(location, stores).await?
+    } else {
+        let folder = folder(location)?;
+        tokio::task::spawn_blocking(move || read_folder(&folder))
+            .await
+            .map_err(|error| Error::new(code::INTERNAL, "listing the files of a table stopped").caused_by(error))??
+    };
     let opened = files.into_iter().map(|file| {
         let columns = columns_of(file.metadata.schema().fields());
-        (
-            Arc::from(file.path.display().to_string()),
-            columns,
-            Input::Parquet(Box::new(file)),
-        )
+        (Arc::from(file.source.name()), columns, Input::Parquet(Box::new(file)))
     });
     Ok(opened.collect())
 }

@@ -21,6 +21,7 @@ use self::write::BucketWriter;
 use crate::{
     Error, Progress, Result, Session,
     keys::KEY,
+    objects::Stores,
     project::leaves,
     read::{Kind, RowFilter, StoreScan, StoreTable, Wanted, roles::Role},
     session::engine_error,
@@ -55,7 +56,14 @@ impl Rebucket {
     /// # Errors
     /// As for an export, for what is wrong with the store or lacks memory; `DATASET_UNWRITABLE` for the new folder.
     pub async fn run(&self, store: &StorePlan, session: &Session, progress: &Arc<Progress>) -> Result<Rewritten> {
-        let identities = self.open(Kind::Identities, &store.identities, session).await?;
+        let stores = Stores::new(store.credentials.as_ref(), session.credentials.as_ref())?;
+        let open = async |kind, plans: &[TablePlan]| {
+            if plans.is_empty() {
+                return Ok(None);
+            }
+            StoreTable::open(kind, plans, session, &stores).await.map(Some)
+        };
+        let identities = open(Kind::Identities, &store.identities).await?;
         let rows = identities.as_ref().map_or(0, StoreTable::rows);
         let mut stitcher = Stitcher::new(&session.context, rows, session.pool_bytes);
         if let Some(table) = &identities {
@@ -74,7 +82,7 @@ impl Rebucket {
             rewritten.tables.push((Kind::Identities.name(), rows));
         }
         for (kind, plans) in kinds {
-            let Some(table) = self.open(kind, plans, session).await? else {
+            let Some(table) = open(kind, plans).await? else {
                 continue;
             };
             let attributes = attributes(&table);
@@ -91,13 +99,6 @@ impl Rebucket {
             rewritten.tables.push((kind.name(), rows));
         }
         Ok(rewritten)
-    }
-
-    async fn open(&self, kind: Kind, plans: &[TablePlan], session: &Session) -> Result<Option<StoreTable>> {
-        if plans.is_empty() {
-            return Ok(None);
-        }
-        StoreTable::open(kind, plans, session).await.map(Some)
     }
 
     /// Writes the buckets of a table and returns its rows.

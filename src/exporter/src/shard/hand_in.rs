@@ -63,7 +63,7 @@ impl HandIn<'_> {
                 (Some(found), _) if found.attempt == self.export.attempt => {}
                 (Some(found), _) => {
                     tracing::info!(attempt = found.attempt, "another attempt has written this shard");
-                    staged.remove().await;
+                    staged.remove(self.dataset).await;
                     return self.look(found.report, None).await;
                 }
                 // It may come later: only an end of the batches makes its files superfluous.
@@ -157,7 +157,7 @@ impl HandIn<'_> {
         if let Some(own) = own {
             // Without its entry in the log nobody knows which files it has: they stay.
             if landed.files.as_ref().is_some_and(|files| files.is_disjoint(&own.files)) {
-                own.staged.remove().await;
+                own.staged.remove(self.dataset).await;
             }
         }
         self.manifests.remove().await;
@@ -166,7 +166,7 @@ impl HandIn<'_> {
 
     async fn aborted<T>(&self, own: Option<&Own<'_>>) -> Result<T> {
         if let Some(own) = own {
-            own.staged.remove().await;
+            own.staged.remove(self.dataset).await;
         }
         self.manifests.remove().await;
         Err(aborted())

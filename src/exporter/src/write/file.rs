@@ -25,6 +25,8 @@ const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 /// A file that has grown to this size is closed, and another begun.
 const FILE_BYTES: usize = 256 * MIB;
+/// Least size of a part of an upload, but for the last: what S3 asks for.
+const PART_BYTES: usize = 5 * MIB;
 /// Rows of a row group, if memory allows so many.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
 /// Memory with which a file has row groups of a size that readers like.
@@ -37,13 +39,25 @@ const ZSTD_LEVEL: i32 = 1;
 pub(crate) struct FileSettings {
     row_group_bytes: usize,
     buffer_bytes: usize,
+    file_bytes: usize,
     properties: WriterProperties,
 }
 
 impl FileSettings {
     /// For `writers` files that are open at the same time and share `memory` bytes.
-    pub(crate) fn new(memory: usize, writers: usize) -> Self {
+    ///
+    /// Where there is too little memory for the parts of an upload, files `to_object_store` are closed while they are
+    /// small enough to be put in one piece.
+    pub(crate) fn new(memory: usize, writers: usize, to_object_store: bool) -> Self {
         let share = memory / writers.max(1);
+        // One is filled while another is on its way.
+        let wanted = (share / 8).clamp(16 * KIB, 8 * MIB);
+        let in_pieces = to_object_store && wanted < PART_BYTES;
+        let (buffer_bytes, file_bytes) = if in_pieces {
+            (PART_BYTES, wanted)
+        } else {
+            (wanted, FILE_BYTES)
+        };
         let compression = ZstdLevel::try_new(ZSTD_LEVEL).map_or(Compression::SNAPPY, Compression::ZSTD);
         let properties = WriterProperties::builder()
             .set_compression(compression)
@@ -51,9 +65,14 @@ impl FileSettings {
             .set_created_by(concat!("exportjob-exporter ", env!("CARGO_PKG_VERSION")).to_owned())
             .build();
         Self {
-            row_group_bytes: (share * 3 / 4).clamp(64 * KIB, 64 * MIB),
-            // One is filled while another is on its way.
-            buffer_bytes: (share / 8).clamp(16 * KIB, 8 * MIB),
+            row_group_bytes: if in_pieces {
+                // It is held twice while it goes into the piece.
+                (share * 3 / 8).max(32 * KIB)
+            } else {
+                (share * 3 / 4).clamp(64 * KIB, 64 * MIB)
+            },
+            buffer_bytes,
+            file_bytes,
             properties,
         }
     }
@@ -118,7 +137,7 @@ impl BatchFiles {
                 .await
                 .map_err(|error| self.failed(&file.path, error))?;
         }
-        if file.writer.bytes_written() >= FILE_BYTES {
+        if file.writer.bytes_written() >= self.settings.file_bytes {
             self.finish(file).await
         } else {
             self.open = Some(file);
@@ -191,13 +210,26 @@ mod tests {
             for batches in [1, 7, 128] {
                 let memory = memory * MIB;
                 let lanes = FileSettings::lanes(memory, parts, batches);
-                let settings = FileSettings::new(memory, lanes * batches);
+                let settings = FileSettings::new(memory, lanes * batches, false);
                 let held = lanes * batches * (settings.row_group_bytes + 2 * settings.buffer_bytes);
                 assert!(
                     held <= memory,
                     "{held} of {memory} bytes, {parts} parts, {batches} batches"
                 );
                 assert!((1..=parts).contains(&lanes), "{lanes} of {parts}");
+                let settings = FileSettings::new(memory, lanes * batches, true);
+                let each = if settings.file_bytes < FILE_BYTES {
+                    2 * settings.row_group_bytes + settings.file_bytes
+                } else {
+                    assert!(
+                        settings.buffer_bytes >= PART_BYTES,
+                        "{} are no part",
+                        settings.buffer_bytes
+                    );
+                    settings.row_group_bytes + 2 * settings.buffer_bytes
+                };
+                let held = lanes * batches * each;
+                assert!(held <= memory, "{held} of {memory} bytes to a store");
             }
         }
     }

@@ -32,6 +32,8 @@ pub(crate) struct Destination {
     pub(crate) batches: Vec<BatchPlan>,
     /// Memory for rows on their way into files, in bytes.
     pub(crate) memory: usize,
+    /// Whether files are uploaded in parts.
+    pub(crate) to_object_store: bool,
     /// Counters of the run.
     pub(crate) progress: Arc<Progress>,
 }
@@ -81,7 +83,11 @@ pub(crate) async fn write(
 ) -> Result<Written> {
     let batches = destination.batches.len();
     let lanes = FileSettings::lanes(destination.memory, parts.len(), batches);
-    let settings = FileSettings::new(destination.memory, lanes.saturating_mul(batches));
+    let settings = FileSettings::new(
+        destination.memory,
+        lanes.saturating_mul(batches),
+        destination.to_object_store,
+    );
     let destination = Arc::new(destination);
     let stop = stop.child_token();
     let mut tasks = JoinSet::new();

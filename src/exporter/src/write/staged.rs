@@ -9,8 +9,7 @@ use std::{
 
 use deltalake::{ObjectStore, ObjectStoreError, Path};
 use exportjob_plan::{BatchId, BatchPlan};
-use futures::TryStreamExt;
-use object_store::ObjectStoreExt;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
     Result,
@@ -63,7 +62,8 @@ impl Staged {
 
     /// Removes what this attempt has written. What cannot be removed is invisible to readers and is logged: the failure
     /// that led here matters more.
-    pub(crate) async fn remove(&self) {
+    pub(crate) async fn remove(&self, dataset: &Dataset) {
+        dataset.abort_uploads().await;
         let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for batch in begun {
             let own = self.attempt.clone();
@@ -138,10 +138,14 @@ impl Place {
             .try_collect()
             .await
             .map_err(|error| unwritable(&doing, error))?;
+        let paths = files.into_iter().map(|file| file.location);
+        let paths: Vec<_> = paths.filter(|path| unwanted(path.as_ref())).map(Ok).collect();
+        // Many at once, where the store can do that.
+        let mut deleted = self.store.delete_stream(stream::iter(paths).boxed());
         let mut removed = 0;
-        for file in files.into_iter().filter(|file| unwanted(file.location.as_ref())) {
-            match self.store.delete(&file.location).await {
-                Ok(()) => removed += 1,
+        while let Some(outcome) = deleted.next().await {
+            match outcome {
+                Ok(_) => removed += 1,
                 Err(ObjectStoreError::NotFound { .. }) => {}
                 Err(error) => return Err(unwritable(doing, error)),
             }

@@ -37,6 +37,7 @@ pub fn plan(folder: &Path, uid: &str) -> ExportPlan {
         started_at: 0,
         shards: 1,
         store: StorePlan {
+            credentials: None,
             name: "ups".into(),
             fragments: table(),
             events: table(),
@@ -63,6 +64,7 @@ pub fn plan(folder: &Path, uid: &str) -> ExportPlan {
         fields: FieldSelection::parse("spec.fields", None).unwrap(),
         events: None,
         destination: DestinationPlan {
+            credentials: None,
             dataset: "audience".into(),
             location: Url::from_directory_path(folder).unwrap(),
             format: DatasetFormat::Delta,

@@ -26,6 +26,7 @@ pub fn plan() -> ExportPlan {
         shards: 1,
         started_at: STARTED_AT,
         store: StorePlan {
+            credentials: None,
             name: "ups".into(),
             fragments: Vec::new(),
             events: Vec::new(),
@@ -52,6 +53,7 @@ pub fn plan() -> ExportPlan {
         fields: FieldSelection::All,
         events: None,
         destination: DestinationPlan {
+            credentials: None,
             dataset: "out".into(),
             location: url(Path::new("/nonexistent/out")),
             format: DatasetFormat::Delta,

@@ -8,7 +8,7 @@ use std::{
 
 use datafusion::arrow::datatypes::SchemaRef;
 use exportjob_api::TableFormat;
-use exportjob_exporter::{Error, Limits, Profiles, Progress, Rebucket, Session, Shard, open, open_shard};
+use exportjob_exporter::{Credentials, Error, Limits, Profiles, Progress, Rebucket, Session, Shard, open, open_shard};
 use exportjob_plan::{BucketingPlan, ExportPlan, TablePlan};
 use futures::TryStreamExt as _;
 use serde_json::Value;
@@ -111,6 +111,13 @@ pub struct Answer {
 /// Runs the reading half of the exporter to its end. `folder` takes its spill files.
 pub async fn export(plan: &ExportPlan, folder: &Path) -> Result<Answer, Error> {
     export_shard(plan, folder, Shard::ALL).await
+}
+
+/// The same from an object store.
+pub async fn export_from(plan: &ExportPlan, folder: &Path, keys: Option<Credentials>) -> Result<Answer, Error> {
+    let mut session = session(folder, 512 << 20)?;
+    session.credentials = keys;
+    read(plan, open(plan, &session, Arc::new(Progress::default())).await?).await
 }
 
 /// The same with so little memory that not even a small identity graph is held in it.

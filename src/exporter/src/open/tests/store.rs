@@ -162,6 +162,7 @@ pub(super) fn plan(folder: &Path) -> ExportPlan {
         started_at: 0,
         shards: 1,
         store: StorePlan {
+            credentials: None,
             name: "ups".to_owned(),
             fragments: Vec::new(),
             events: Vec::new(),
@@ -188,6 +189,7 @@ pub(super) fn plan(folder: &Path) -> ExportPlan {
         fields: FieldSelection::All,
         events: None,
         destination: DestinationPlan {
+            credentials: None,
             dataset: "d".to_owned(),
             location: Url::from_directory_path(folder.join("out")).unwrap(),
             format: DatasetFormat::Delta,

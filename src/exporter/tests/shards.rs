@@ -138,7 +138,7 @@ async fn an_abort_takes_what_was_handed_in_and_no_shard_lands_after_it() {
     attempt(&plan, all[0], share(all[0], 1)).await.unwrap();
     assert_eq!(manifests(folder.path()).len(), 1);
     let (open_gate, late) = slow(&plan, all[1]).await;
-    assert_eq!(abort(&plan).await.unwrap().outcome, Outcome::Aborted);
+    assert_eq!(abort(&plan, None).await.unwrap().outcome, Outcome::Aborted);
     assert!(manifests(folder.path()).is_empty());
     open_gate.notify_one();
     assert_eq!(late.await.unwrap().unwrap_err().code(), code::BATCH_ABORTED);

@@ -101,7 +101,7 @@ impl Round {
             for _ in 0..self.cancelled_after? {
                 tokio::task::yield_now().await;
             }
-            Some(abort(&self.plan).await.unwrap())
+            Some(abort(&self.plan, None).await.unwrap())
         };
         tokio::join!(join_all(works), cancel)
     }

@@ -49,7 +49,7 @@ impl Joined<'_> {
                 identities = stitcher.graph().map_err(engine_error)?;
             } else {
                 let wanted = [Wanted::Role(NAMESPACE), Wanted::Role(IDENTITY)];
-                let scan = StoreScan::new(table, &wanted, RowFilter::default(), self.progress.clone())?;
+                let scan = StoreScan::new(table, &wanted, RowFilter::default(), self.progress.clone())?.compact();
                 identities = Some(stitcher.key(scan).map_err(engine_error)?);
             }
         }
@@ -103,7 +103,7 @@ impl Joined<'_> {
             .iter()
             .map(|(path, data_type)| Wanted::Leaf(path.clone(), data_type.clone()));
         let wanted: Vec<Wanted> = roles.chain(leaves).collect();
-        StoreScan::new(table, &wanted, filter, self.progress.clone())
+        Ok(StoreScan::new(table, &wanted, filter, self.progress.clone())?.compact())
     }
 
     async fn gather(

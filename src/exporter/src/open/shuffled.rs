@@ -15,7 +15,7 @@ use crate::{
         roles::{DATASET, IDENTITY, NAMESPACE, Role, VALID_UNTIL},
     },
     session::engine_error,
-    shuffle::{Shuffle, Source, Sources},
+    shuffle::{GraphSource, Shuffle, Source, Sources},
     stitch::nothing,
 };
 
@@ -55,10 +55,12 @@ impl<'a> Shuffled<'a> {
         let graph = match &self.tables.identities {
             Some(table) if is_graph => {
                 let wanted: Vec<Wanted> = table.kind.roles().iter().map(|role| Wanted::Role(*role)).collect();
-                {
-                    let scan = self.scan(table, &wanted, RowFilter::default(), None, session).await?;
-                    Some((scan, table.rows()))
-                }
+                let scan = async || self.scan(table, &wanted, RowFilter::default(), None, session).await;
+                Some(GraphSource {
+                    scan: scan().await?,
+                    again: scan().await?,
+                    rows: table.rows(),
+                })
             }
             _ => None,
         };

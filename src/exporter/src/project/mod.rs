@@ -66,7 +66,7 @@ fn all_null(columns: &[ArrayRef]) -> Option<NullBuffer> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use datafusion::arrow::{
-        array::{AsArray, Int32Array, StringArray},
+        array::{AsArray, Int32Array, StringViewArray},
         datatypes::{Field, Int32Type},
     };
 
@@ -83,7 +83,7 @@ mod tests {
         .into();
         let paths: Vec<String> = leaves(&fields).into_iter().map(|(path, _)| path.join(".")).collect();
         assert_eq!(paths, ["person.name.first", "person.age"]);
-        let first: ArrayRef = Arc::new(StringArray::from(vec![None, Some(""), None]));
+        let first: ArrayRef = Arc::new(StringViewArray::from(vec![None, Some(""), None]));
         let age: ArrayRef = Arc::new(Int32Array::from(vec![None, None, Some(3)]));
         let columns = assemble(&fields, &mut [first, age].into_iter()).unwrap();
         let person = columns[0].as_struct();

@@ -25,5 +25,5 @@ pub(crate) use convert::convert;
 pub(crate) use filter::RowFilter;
 pub(crate) use recipe::Wanted;
 pub(crate) use roles::Kind;
-pub(crate) use scan::StoreScan;
+pub(crate) use scan::{StoreScan, in_schema};
 pub(crate) use table::StoreTable;

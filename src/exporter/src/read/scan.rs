@@ -11,7 +11,10 @@ use std::{
 
 use async_trait::async_trait;
 use datafusion::{
-    arrow::{array::RecordBatch, datatypes::SchemaRef},
+    arrow::{
+        array::{ArrayRef, RecordBatch, RecordBatchOptions},
+        datatypes::{DataType, Schema, SchemaRef},
+    },
     catalog::{Session, TableProvider},
     common::{Result as DataFusionResult, tree_node::TreeNodeRecursion},
     datasource::TableType,
@@ -28,12 +31,13 @@ use futures::{Stream, StreamExt as _, stream::BoxStream};
 
 use super::{
     candidates::KeySet,
+    convert::convert,
     filter::{Filter, RowFilter},
     reader::{Piece, Reader, Task, external},
     recipe::Wanted,
     table::StoreTable,
 };
-use crate::{Progress, Result};
+use crate::{Progress, Result, fields::types::with_texts};
 
 /// One of the store's tables, as `DataFusion` sees it.
 pub(crate) struct StoreScan {
@@ -42,6 +46,7 @@ pub(crate) struct StoreScan {
     filter: Arc<Filter>,
     rows: usize,
     batch_rows: Option<usize>,
+    is_compact: bool,
     /// Taken by the first scan: a table that several joins read is still one table's worth of progress.
     progress: Mutex<Option<Arc<Progress>>>,
 }
@@ -59,6 +64,7 @@ impl StoreScan {
             filter: Arc::new(filter),
             rows: table.rows(),
             batch_rows: None,
+            is_compact: false,
             progress: Mutex::new(Some(progress)),
         })
     }
@@ -75,6 +81,14 @@ impl StoreScan {
             own += bytes.1;
         }
         Ok((all, own))
+    }
+
+    /// The same with text that lies in one piece: a sort that spills would write, for each view, all of the text that it
+    /// is a part of.
+    pub fn compact(mut self) -> Self {
+        self.is_compact = true;
+        self.schema = compacted(&self.schema);
+        self
     }
 
     /// The same with batches of at most so many rows, whatever the engine's are.
@@ -126,6 +140,7 @@ impl TableProvider for StoreScan {
             progress,
         );
         scan.batch_rows = self.batch_rows;
+        scan.is_compact = self.is_compact;
         Ok(Arc::new(scan.project(projection)?))
     }
 }
@@ -136,10 +151,13 @@ pub(super) struct StoreScanExec {
     partitions: Vec<Vec<Task>>,
     projection: Option<Vec<usize>>,
     schema: SchemaRef,
+    /// All columns, before the projection.
+    read_schema: SchemaRef,
     filter: Arc<Filter>,
     progress: Option<Arc<Progress>>,
     candidates: Option<Arc<KeySet>>,
     batch_rows: Option<usize>,
+    is_compact: bool,
     properties: Arc<PlanProperties>,
 }
 
@@ -157,11 +175,13 @@ impl StoreScanExec {
             properties: properties(&schema, partitions.len()),
             partitions,
             projection: None,
+            read_schema: schema.clone(),
             schema,
             filter,
             progress,
             candidates: None,
             batch_rows: None,
+            is_compact: false,
         }
     }
 
@@ -180,6 +200,22 @@ impl StoreScanExec {
         self.batch_rows = Some(batch_rows);
         self
     }
+}
+
+fn compacted(schema: &SchemaRef) -> SchemaRef {
+    match with_texts(&DataType::Struct(schema.fields().clone())) {
+        DataType::Struct(fields) => Arc::new(Schema::new(fields)),
+        _ => schema.clone(),
+    }
+}
+
+/// The rows in the types of a schema with the same columns.
+pub(crate) fn in_schema(rows: &RecordBatch, schema: &SchemaRef) -> DataFusionResult<RecordBatch> {
+    let columns = rows.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| convert(column, field.data_type()));
+    let columns: Vec<ArrayRef> = columns.collect::<std::result::Result<_, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }
 
 fn properties(schema: &SchemaRef, partitions: usize) -> Arc<PlanProperties> {
@@ -238,6 +274,7 @@ impl ExecutionPlan for StoreScanExec {
         let tasks = self.partitions.get(partition).cloned().unwrap_or_default();
         let filter = self.filter.clone();
         let projection = self.projection.clone();
+        let compact = self.is_compact.then(|| self.read_schema.clone());
         let reading = Reading {
             readers: self.readers.clone(),
             candidates: self.candidates.clone(),
@@ -246,7 +283,10 @@ impl ExecutionPlan for StoreScanExec {
             context,
         };
         let batches = reading.batches(tasks).map(move |batch| {
-            let kept = filter.apply(&batch?)?;
+            let mut kept = filter.apply(&batch?)?;
+            if let Some(schema) = &compact {
+                kept = in_schema(&kept, schema)?;
+            }
             match &projection {
                 Some(columns) => Ok(kept.project(columns)?),
                 None => Ok(kept),

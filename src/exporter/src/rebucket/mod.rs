@@ -20,10 +20,14 @@ use exportjob_plan::{StorePlan, TablePlan, code};
 use self::write::BucketWriter;
 use crate::{
     Error, Progress, Result, Session,
+    fields::types::TEXT,
     keys::KEY,
     objects::Stores,
     project::leaves,
-    read::{Kind, RowFilter, StoreScan, StoreTable, Wanted, roles::Role},
+    read::{
+        Kind, RowFilter, StoreScan, StoreTable, Wanted,
+        roles::{Need, Role},
+    },
     session::engine_error,
     stitch::Stitcher,
 };
@@ -67,7 +71,7 @@ impl Rebucket {
         let rows = identities.as_ref().map_or(0, StoreTable::rows);
         let mut stitcher = Stitcher::new(&session.context, rows, session.pool_bytes);
         if let Some(table) = &identities {
-            let scan = StoreScan::new(table, &roles(Kind::Identities), RowFilter::default(), progress.clone())?;
+            let scan = StoreScan::new(table, &roles(table), RowFilter::default(), progress.clone())?.compact();
             stitcher.join_through(scan).map_err(engine_error)?;
         }
         let mut rewritten = Rewritten::default();
@@ -77,7 +81,7 @@ impl Rebucket {
             (Kind::Memberships, &store.memberships),
         ];
         if let Some(graph) = stitcher.graph_with_profiles().map_err(engine_error)? {
-            let schema = Arc::new(Schema::new(own_fields(Kind::Identities)));
+            let schema = Arc::new(Schema::new(own_fields(Kind::Identities.roles())));
             let rows = self.write(Kind::Identities, graph, &schema, session).await?;
             rewritten.tables.push((Kind::Identities.name(), rows));
         }
@@ -87,14 +91,18 @@ impl Rebucket {
             };
             let attributes = attributes(&table);
             table.check(&attributes)?;
-            let own = roles(kind);
+            let own = roles(&table);
             let customers = leaves(&attributes)
                 .into_iter()
                 .map(|(path, kind)| Wanted::Leaf(path, kind));
             let wanted: Vec<Wanted> = own.into_iter().chain(customers).collect();
-            let scan = StoreScan::new(&table, &wanted, RowFilter::default(), progress.clone())?;
+            let scan = StoreScan::new(&table, &wanted, RowFilter::default(), progress.clone())?.compact();
             let keyed = stitcher.key(scan).map_err(engine_error)?;
-            let fields: Fields = own_fields(kind).iter().chain(&attributes).cloned().collect();
+            let fields: Fields = own_fields(stored_roles(&table))
+                .iter()
+                .chain(&attributes)
+                .cloned()
+                .collect();
             let rows = self.write(kind, keyed, &Arc::new(Schema::new(fields)), session).await?;
             rewritten.tables.push((kind.name(), rows));
         }
@@ -120,6 +128,10 @@ impl Rebucket {
                 Error::new(code::INTERNAL, "a part of the rewriting ended unexpectedly").caused_by(error)
             })??;
         }
+        if rows == 0 {
+            // A table without rows still has its columns.
+            BucketWriter::new(folder, columns.clone()).write_columns()?;
+        }
         Ok(rows)
     }
 
@@ -139,17 +151,25 @@ impl Rebucket {
     }
 }
 
-fn roles(kind: Kind) -> Vec<Wanted> {
-    kind.roles().iter().map(|role: &Role| Wanted::Role(*role)).collect()
+fn roles(table: &StoreTable) -> Vec<Wanted> {
+    stored_roles(table).into_iter().map(Wanted::Role).collect()
+}
+
+/// The columns of the store that a table has, or has to have: an optional one that it lacks would look, in the new store,
+/// like one that it has.
+fn stored_roles(table: &StoreTable) -> Vec<Role> {
+    let has = |role: &Role| table.parts.iter().any(|part| part.columns.get(role.name).is_some());
+    let roles = table.kind.roles().iter().copied();
+    roles.filter(|role| role.need != Need::Optional || has(role)).collect()
 }
 
 /// The key, then the columns that the store owns.
-fn own_fields(kind: Kind) -> Fields {
-    let key = Arc::new(Field::new(KEY_COLUMN, crate::fields::types::TEXT, false));
-    let own = kind
-        .roles()
-        .iter()
-        .map(|role| Arc::new(Field::new(role.name, role.data_type(), true)));
+fn own_fields(roles: impl IntoIterator<Item = impl std::borrow::Borrow<Role>>) -> Fields {
+    let key = Arc::new(Field::new(KEY_COLUMN, TEXT, false));
+    let own = roles.into_iter().map(|role| {
+        let role = role.borrow();
+        Arc::new(Field::new(role.name, role.data_type(), true))
+    });
     std::iter::once(key).chain(own).collect()
 }
 

@@ -9,7 +9,7 @@ use std::{
 use datafusion::{
     arrow::{
         array::{Array, ArrayRef, AsArray, RecordBatch},
-        datatypes::{DataType, Fields, SchemaRef, UInt32Type},
+        datatypes::{Fields, SchemaRef, UInt32Type},
         error::ArrowError,
     },
     execution::SendableRecordBatchStream,
@@ -23,7 +23,10 @@ use datafusion::{
 use futures::StreamExt as _;
 
 use super::{BUCKET, KEY_COLUMN};
-use crate::{Result, error::unwritable, fields::types::TEXT, keys::KEY, project::assemble, session::engine_error};
+use crate::{
+    Result, error::unwritable, fields::types::with_views, keys::KEY, project::assemble, read::convert,
+    session::engine_error,
+};
 
 /// Rows of a row group.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
@@ -49,6 +52,23 @@ impl BucketWriter {
             open: None,
             rows: 0,
         }
+    }
+
+    /// Writes a file without rows: it says which columns the table has.
+    pub fn write_columns(self) -> Result<()> {
+        let path = self.folder.join("bucket=00000").join("part-0.zstd.parquet");
+        let file = self.file(&path)?;
+        ArrowWriter::try_new_with_options(file, self.columns.clone(), options())
+            .and_then(ArrowWriter::close)
+            .map(drop)
+            .map_err(|error| failed(&path, error))
+    }
+
+    fn file(&self, path: &Path) -> Result<File> {
+        let folder = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder)
+            .and_then(|()| File::create_new(path))
+            .map_err(|error| failed(path, error))
     }
 
     /// Writes all rows and says how many there were.
@@ -90,15 +110,12 @@ impl BucketWriter {
     fn bucket(&mut self, number: u32) -> Result<(PathBuf, &mut ArrowWriter<File>)> {
         if self.open.as_ref().is_none_or(|(open, ..)| *open != number) {
             self.close()?;
-            let folder = self.folder.join(format!("bucket={number:05}"));
-            let path = folder.join("part-0.zstd.parquet");
-            let file = fs::create_dir_all(&folder)
-                .and_then(|()| File::create_new(&path))
-                .map_err(|error| failed(&path, error))?;
-            let options = ArrowWriterOptions::new()
-                .with_properties(properties())
-                .with_skip_arrow_metadata(true);
-            let writer = ArrowWriter::try_new_with_options(file, self.columns.clone(), options)
+            let path = self
+                .folder
+                .join(format!("bucket={number:05}"))
+                .join("part-0.zstd.parquet");
+            let file = self.file(&path)?;
+            let writer = ArrowWriter::try_new_with_options(file, self.columns.clone(), options())
                 .map_err(|error| failed(&path, error))?;
             self.open = Some((number, path, writer));
         }
@@ -121,6 +138,12 @@ impl BucketWriter {
 
 fn failed(path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> crate::Error {
     unwritable(format!("cannot write {}", path.display()), error)
+}
+
+fn options() -> ArrowWriterOptions {
+    ArrowWriterOptions::new()
+        .with_properties(properties())
+        .with_skip_arrow_metadata(true)
 }
 
 fn properties() -> WriterProperties {
@@ -147,7 +170,9 @@ fn arranged(batch: &RecordBatch, columns: &SchemaRef) -> Result<RecordBatch, Arr
     let leaves = schema.fields().iter().zip(batch.columns());
     let mut leaves = leaves
         .filter(|(field, _)| is_leaf(field.name()))
-        .map(|(_, column)| column.clone());
+        .map(|(_, column)| convert(column, &with_views(column.data_type())))
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter();
     let mut arranged: Vec<ArrayRef> = Vec::with_capacity(columns.fields().len());
     let mut customers = Vec::new();
     for field in columns.fields() {
@@ -157,17 +182,10 @@ fn arranged(batch: &RecordBatch, columns: &SchemaRef) -> Result<RecordBatch, Arr
             field.name().as_str()
         };
         match batch.column_by_name(name) {
-            Some(column) if customers.is_empty() => arranged.push(conformed(column, field.data_type())?),
+            Some(column) if customers.is_empty() => arranged.push(convert(column, field.data_type())?),
             _ => customers.push(field.clone()),
         }
     }
     arranged.extend(assemble(&Fields::from(customers), &mut leaves)?);
     RecordBatch::try_new(Arc::clone(columns), arranged)
-}
-
-fn conformed(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
-    if *data_type == TEXT && column.data_type() != data_type {
-        return crate::read::convert(column, data_type);
-    }
-    Ok(column.clone())
 }

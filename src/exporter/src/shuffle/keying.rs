@@ -17,6 +17,7 @@ use datafusion::{
 use futures::TryStreamExt as _;
 
 use super::{
+    GraphSource,
     graph::Graph,
     hash::{Hasher, Of},
 };
@@ -47,16 +48,12 @@ impl Keying {
         }
     }
 
-    /// By the graph that the scan delivers, in about so many rows: namespace, id and cluster of each identity.
-    pub async fn by_graph(
-        identities: &Arc<dyn ExecutionPlan>,
-        rows: usize,
-        context: &Arc<TaskContext>,
-    ) -> Result<Self> {
+    /// By a graph.
+    pub async fn by_graph(source: &GraphSource, context: &Arc<TaskContext>) -> Result<Self> {
         let hasher = Hasher::new();
         // A list that grows would take up to three times as much while it does.
-        let mut entries = Vec::with_capacity(rows);
-        each(identities, context, |batch| {
+        let mut entries = Vec::with_capacity(source.rows);
+        each(&source.scan, context, |batch| {
             let rows = Rows::read(batch)?;
             let clusters = text(batch, PROFILE)?;
             let known = (0..batch.num_rows()).filter(|row| clusters.is_valid(*row) && rows.is_whole(*row));
@@ -67,7 +64,7 @@ impl Keying {
         let (mut graph, torn) = Graph::new(entries);
         if !torn.is_empty() {
             let torn: HashSet<u128> = torn.into_iter().collect();
-            graph.settle(&first_clusters(identities, context, &hasher, &torn).await?);
+            graph.settle(&first_clusters(&source.again, context, &hasher, &torn).await?);
         }
         Ok(Self {
             hasher,

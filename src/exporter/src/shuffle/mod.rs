@@ -54,10 +54,20 @@ pub(crate) struct Source {
     pub bytes: usize,
 }
 
+/// What is read of the identity graph: namespace, id and cluster of each identity.
+pub(crate) struct GraphSource {
+    /// The first pass over it.
+    pub scan: Arc<dyn ExecutionPlan>,
+    /// Another one, for identities that are in several clusters: a plan is not made to run twice.
+    pub again: Arc<dyn ExecutionPlan>,
+    /// About how many rows it has.
+    pub rows: usize,
+}
+
 /// What is shuffled.
 pub(crate) struct Sources {
-    /// The graph with the number of its rows; `None`: each identity is a profile.
-    pub graph: Option<(Arc<dyn ExecutionPlan>, usize)>,
+    /// The graph; `None`: each identity is a profile.
+    pub graph: Option<GraphSource>,
     /// Conditions that a profile of the audience fulfils, each with a scan of the columns that tell.
     pub conditions: Vec<(Condition, Arc<dyn ExecutionPlan>)>,
     /// The tables.
@@ -106,9 +116,9 @@ impl Shuffle {
         let started = std::time::Instant::now();
         let held = MemoryConsumer::new("identity graph").register(context.memory_pool());
         let keying = match &self.sources.graph {
-            Some((graph, rows)) => {
-                held.try_grow(graph::graph_bytes(*rows))?;
-                Keying::by_graph(graph, *rows, context).await?
+            Some(source) => {
+                held.try_grow(graph::graph_bytes(source.rows))?;
+                Keying::by_graph(source, context).await?
             }
             None => Keying::alone(),
         };

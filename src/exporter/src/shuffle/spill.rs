@@ -9,10 +9,9 @@ use std::{
 
 use datafusion::{
     arrow::{
-        array::{ArrayRef, RecordBatch, RecordBatchOptions},
+        array::RecordBatch,
         buffer::Buffer,
         datatypes::{DataType, SchemaRef},
-        error::ArrowError,
         ipc::{reader::StreamDecoder, writer::StreamWriter},
     },
     common::{DataFusionError, Result},
@@ -21,7 +20,7 @@ use datafusion::{
 
 use crate::{
     fields::types::{with_texts, with_views},
-    read::convert,
+    read::in_schema,
 };
 
 /// A file of one writer: pieces of all buckets, one after the other.
@@ -117,7 +116,7 @@ impl SpillWriter {
     /// Writes rows of a bucket.
     pub fn write(&mut self, bucket: usize, rows: &RecordBatch) -> Result<()> {
         // A view would bring with it all of the text that it is a part of.
-        let rows = converted(rows, &self.spilling.stored)?;
+        let rows = in_schema(rows, &self.spilling.stored)?;
         self.buffer.clear();
         let mut writer = StreamWriter::try_new(&mut self.buffer, &self.spilling.stored)?;
         writer.write(&rows)?;
@@ -172,7 +171,7 @@ impl Spilled {
         let mut decoder = StreamDecoder::new();
         let mut batches = Vec::new();
         while let Some(batch) = decoder.decode(&mut bytes)? {
-            batches.push(converted(&batch, &self.schema)?);
+            batches.push(in_schema(&batch, &self.schema)?);
         }
         if batches.is_empty() {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
@@ -189,15 +188,6 @@ fn stored(schema: &SchemaRef) -> SchemaRef {
     }
 }
 
-fn converted(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let columns = rows.columns().iter().zip(schema.fields());
-    let columns: Vec<ArrayRef> = columns
-        .map(|(column, field)| convert(column, field.data_type()))
-        .collect::<Result<_, _>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    RecordBatch::try_new_with_options(schema.clone(), columns, &options)
-}
-
 /// The schema of rows between their tables and the merge, whatever text they come with.
 pub(super) fn viewed(schema: &SchemaRef) -> SchemaRef {
     match with_views(&DataType::Struct(schema.fields().clone())) {
@@ -211,7 +201,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use datafusion::{
         arrow::{
-            array::{AsArray as _, StringViewArray},
+            array::{ArrayRef, AsArray as _, StringViewArray},
             datatypes::{Field, Schema},
         },
         execution::disk_manager::DiskManagerBuilder,

@@ -13,7 +13,7 @@ use datafusion::{
         arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions},
         basic::Type as PhysicalType,
         errors::ParquetError,
-        file::metadata::ParquetMetaData,
+        file::metadata::{PageIndexPolicy, ParquetMetaData},
     },
 };
 use deltalake::ObjectMeta;
@@ -100,7 +100,7 @@ pub(crate) async fn read_object_footer(file: Arc<ObjectFile>) -> Result<ParquetF
     let written = file.meta.last_modified.timestamp_micros();
     let source = FileSource::Object(file);
     let mut reader = source.open().await?;
-    let loaded = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await;
+    let loaded = ArrowReaderMetadata::load_async(&mut reader, options()).await;
     let metadata = loaded.and_then(adjusted).map_err(|error| source.broken(error))?;
     Ok(ParquetFile {
         source,
@@ -116,7 +116,7 @@ pub(crate) fn read_footer(path: &Path) -> Result<ParquetFile> {
         .metadata()
         .and_then(|metadata| metadata.modified())
         .map_err(|error| cannot_read(path, error))?;
-    let loaded = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
+    let loaded = ArrowReaderMetadata::load(&file, options());
     let source = FileSource::Local(path.to_owned());
     let metadata = loaded.and_then(adjusted).map_err(|error| source.broken(error))?;
     Ok(ParquetFile {
@@ -124,6 +124,11 @@ pub(crate) fn read_footer(path: &Path) -> Result<ParquetFile> {
         metadata,
         written: micros(written),
     })
+}
+
+/// Where pages begin is read, too, if the file says it: those without a chosen row are passed over then.
+fn options() -> ArrowReaderOptions {
+    ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional)
 }
 
 fn adjusted(loaded: ArrowReaderMetadata) -> Result<ArrowReaderMetadata, ParquetError> {

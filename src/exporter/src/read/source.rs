@@ -1,10 +1,13 @@
 //! Where the bytes of a Parquet file come from: a volume or an object store.
 
-use std::{ops::Range, path::PathBuf, sync::Arc};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use datafusion::parquet::{
-    arrow::{arrow_reader::ArrowReaderOptions, async_reader::AsyncFileReader},
+    arrow::{
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions},
+        async_reader::AsyncFileReader,
+    },
     errors::{ParquetError, Result as ParquetResult},
     file::metadata::{ParquetMetaData, ParquetMetaDataReader},
 };
@@ -51,11 +54,12 @@ impl FileSource {
     /// Opens the file.
     pub async fn open(&self) -> Result<Box<dyn AsyncFileReader>> {
         Ok(match self {
-            Self::Local(path) => Box::new(
-                tokio::fs::File::open(path)
-                    .await
-                    .map_err(|error| cannot_read(path, error))?,
-            ),
+            Self::Local(path) => {
+                let at = path.clone();
+                let opened = tokio::task::spawn_blocking(move || File::open(at)).await;
+                let file = opened.map_err(io::Error::other).flatten();
+                Box::new(LocalReader(Arc::new(file.map_err(|error| cannot_read(path, error))?)))
+            }
             Self::Object(file) => Box::new(ObjectReader(Arc::clone(file))),
         })
     }
@@ -85,6 +89,46 @@ pub(crate) fn store_unreadable(place: &str, error: ObjectStoreError) -> Error {
     let unreadable = Error::new(code::STORE_UNREADABLE, format!("{place} cannot be read: {what}"));
     let unreadable = if lasting { unreadable.lasting() } else { unreadable };
     unreadable.caused_by(error)
+}
+
+/// Reads a file of a volume: all pieces that are asked for in one turn of a thread that may wait for them.
+struct LocalReader(Arc<File>);
+
+impl AsyncFileReader for LocalReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
+        async move {
+            let mut pieces = self.get_byte_ranges(vec![range]).await?;
+            pieces
+                .pop()
+                .ok_or_else(|| ParquetError::General("nothing was read".to_owned()))
+        }
+        .boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
+        let file = Arc::clone(&self.0);
+        async move {
+            let read = move || ranges.into_iter().map(|range| piece(&file, &range)).collect();
+            let read: io::Result<Vec<Bytes>> = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?;
+            read.map_err(|error| ParquetError::External(Box::new(error)))
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
+        let options = options.cloned().unwrap_or_default();
+        async move { Ok(ArrowReaderMetadata::load(self.0.as_ref(), options)?.metadata().clone()) }.boxed()
+    }
+}
+
+fn piece(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
+    let length = usize::try_from(range.end.saturating_sub(range.start)).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, range.start)?;
+    Ok(bytes.into())
 }
 
 /// Reads an object by ranges.

@@ -20,7 +20,7 @@ use super::types::BATCH_COLUMN;
 use crate::{
     Credentials, Error, Result,
     error::{io_kind, unwritable},
-    objects::{Guarded, PROBE_FOLDER, Stores, check_conditional_put, is_object, log_of, trouble_in},
+    objects::{Guarded, PROBE_FOLDER, Stores, check_conditional_put, is_object, log_of},
 };
 
 /// Folders beside the batches that do not make a folder anybody else's.
@@ -219,11 +219,12 @@ impl Dataset {
 
     /// A log that cannot be read: for a reason of the volume, which may pass, or because it is broken.
     pub(crate) fn unreadable(&self, error: DeltaTableError) -> Error {
-        if io_kind(&error).is_some() || trouble_in(&error).is_some() {
-            return unwritable(
-                format!("cannot read the log of the Delta table at {}", self.place()),
-                error,
-            );
+        let doing = || format!("cannot read the log of the Delta table at {}", self.place());
+        if let Some(trouble) = self.bucket.as_ref().and_then(|bucket| bucket.trouble_of(&error)) {
+            return unwritable(doing(), trouble);
+        }
+        if io_kind(&error).is_some() {
+            return unwritable(doing(), error);
         }
         Error::new(
             code::DATASET_UNUSABLE,

@@ -51,7 +51,7 @@ const IDENTITY: &[&str] = &[
 /// `INVALID_STORE` for settings that do not go together.
 pub(super) fn connect(location: &Url, credentials: Option<&Credentials>) -> Result<Arc<dyn ObjectStore>> {
     let bucket = location.host_str().unwrap_or_default();
-    let options = options(credentials)?;
+    let options = options(credentials, location.scheme())?;
     let built: object_store::Result<Arc<dyn ObjectStore>> = match location.scheme() {
         "s3" => s3(bucket, credentials, options),
         "gs" => gcs(bucket, credentials, options),
@@ -149,10 +149,20 @@ fn settings(credentials: Option<&Credentials>, provider: &str, own: &str) -> Vec
     settings
 }
 
-fn options(credentials: Option<&Credentials>) -> Result<ClientOptions> {
+fn options(credentials: Option<&Credentials>, scheme: &str) -> Result<ClientOptions> {
     let mut options = ClientOptions::new()
         .with_connect_timeout(CONNECT_TIMEOUT)
         .with_timeout(REQUEST_TIMEOUT);
+    if credentials.is_none() {
+        // These options replace those that a client takes from the environment.
+        let variable = match scheme {
+            "s3" => "AWS_ALLOW_HTTP",
+            "gs" => "GOOGLE_ALLOW_HTTP",
+            _ => "AZURE_ALLOW_HTTP",
+        };
+        let allowed = std::env::var(variable).is_ok_and(|value| value.eq_ignore_ascii_case("true"));
+        return Ok(options.with_allow_http(allowed));
+    }
     let Some((credentials, authorities)) = credentials.and_then(|given| Some((given, given.authorities()?))) else {
         return Ok(options);
     };

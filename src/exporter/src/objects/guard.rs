@@ -17,7 +17,7 @@ use object_store::{
 
 use super::{
     Credentials,
-    trouble::{Trouble, explain},
+    trouble::{Trouble, explain, trouble_in},
 };
 
 /// Name of the store in errors.
@@ -35,6 +35,8 @@ struct Voice {
     bucket: String,
     secret: Option<String>,
     values: Vec<String>,
+    /// The last trouble.
+    told: Mutex<Option<Trouble>>,
 }
 
 /// Uploads in parts that are neither completed nor aborted.
@@ -56,9 +58,20 @@ impl Guarded {
                 bucket,
                 secret: credentials.map(|credentials| credentials.secret().to_owned()),
                 values: credentials.map(Credentials::values).unwrap_or_default(),
+                told: Mutex::default(),
             }),
             uploads: Arc::default(),
         }
+    }
+
+    /// The trouble at the root of `error`. The table library's reader of logs passes on what was said, but not the error
+    /// that said it.
+    pub(crate) fn trouble_of(&self, error: &(dyn std::error::Error + 'static)) -> Option<Trouble> {
+        let told = || lock(&self.voice.told).clone();
+        let said = error.to_string();
+        trouble_in(error)
+            .cloned()
+            .or_else(|| told().filter(|trouble| said.contains(&trouble.to_string())))
     }
 
     /// Aborts the uploads that writers have left behind. The parts of such an upload are in no list, and are paid for.
@@ -84,6 +97,7 @@ impl Voice {
     fn tell(&self, error: ObjectStoreError) -> ObjectStoreError {
         let trouble = explain(&error, &self.bucket, self.secret.as_deref(), &self.values);
         let everywhere = trouble.everywhere;
+        *lock(&self.told) = Some(trouble.clone());
         let source = Box::new(trouble);
         match error {
             // That the bucket is missing is not that the object is: it would be taken for an empty table.

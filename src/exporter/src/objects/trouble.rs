@@ -92,7 +92,7 @@ pub(super) fn explain(
         said,
         bucket,
         settings: secret.map_or_else(
-            || "the identity of the pod, or a Secret in spec.credentials".to_owned(),
+            || "the environment, or in a Secret that spec.credentials names".to_owned(),
             |secret| format!("Secret {secret:?}"),
         ),
     };

@@ -55,7 +55,7 @@ impl DeltaInput {
     pub async fn open(location: &Url, session: &Session, stores: &Stores, needs_times: bool) -> Result<Self> {
         let place = Place::of(location, stores)?;
         let table = place.open().await?;
-        let failed = |error: DeltaTableError| cannot_open(&place.name, error);
+        let failed = |error: DeltaTableError| cannot_open(&place, error);
         let log_store = table.log_store();
         let snapshot = table.snapshot().map_err(failed)?.snapshot();
         let files: Vec<_> = snapshot
@@ -164,7 +164,7 @@ impl Place {
     }
 
     async fn open(&self) -> Result<DeltaTable> {
-        let failed = |error| cannot_open(&self.name, error);
+        let failed = |error| cannot_open(self, error);
         let Some(store) = &self.store else {
             std::fs::read_dir(&self.folder).map_err(|error| cannot_list(&self.folder, error))?;
             return deltalake::open_table(self.location.clone()).await.map_err(failed);
@@ -278,7 +278,7 @@ async fn commit_times(
         let entry = log_store
             .read_commit_entry(version)
             .await
-            .map_err(|error| cannot_open(&place.name, error))?;
+            .map_err(|error| cannot_open(place, error))?;
         let Some(entry) = entry else { break };
         let actions = serde_json::Deserializer::from_slice(&entry)
             .into_iter::<LogAction>()
@@ -320,8 +320,9 @@ pub(super) fn scan_failed(table: &str, error: DataFusionError) -> DataFusionErro
     external(Error::new(error_code, message).caused_by(error))
 }
 
-fn cannot_open(table: &str, error: DeltaTableError) -> Error {
-    if let Some(trouble) = trouble_in(&error).cloned() {
+fn cannot_open(place: &Place, error: DeltaTableError) -> Error {
+    let table = &place.name;
+    if let Some(trouble) = place.store.as_ref().and_then(|store| store.trouble_of(&error)) {
         let message = format!("the Delta table {table} cannot be opened: {trouble}");
         let failed = Error::new(code::STORE_UNREADABLE, message);
         let failed = if trouble.lasting { failed.lasting() } else { failed };

@@ -26,7 +26,7 @@ pub struct Server {
     folder: TempDir,
     child: Child,
     /// The server ends when this end of its pipe is closed, also if the test is killed.
-    _leash: ChildStdin,
+    leash: Option<ChildStdin>,
 }
 
 impl Server {
@@ -73,7 +73,7 @@ impl Server {
         Self {
             folder,
             child,
-            _leash: leash,
+            leash: Some(leash),
         }
     }
 
@@ -97,7 +97,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // A shell that was killed could not end the server any more.
+        drop(self.leash.take());
         let _ = self.child.wait();
     }
 }

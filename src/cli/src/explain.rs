@@ -16,6 +16,7 @@ use crate::{
     manifests,
     output::columns,
     run::{limits, plan},
+    secrets,
 };
 
 /// What is printed.
@@ -45,13 +46,15 @@ struct Policy<'a> {
 pub(crate) fn run(arguments: &ExplainArguments) -> Result<ExitCode, Error> {
     let mut resources = manifests::load(&arguments.files, arguments.name.as_deref(), &arguments.volumes)?;
     let limits = limits(&resources.export_job, arguments.memory)?;
-    let plan = plan(&mut resources, Timestamp::now())?;
+    let mut plan = plan(&mut resources, Timestamp::now())?;
+    let secrets = secrets::find(&resources, &mut plan)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(limits.cores)
         .enable_all()
         .build()
         .map_err(Error::Start)?;
-    let answer = Session::new(&limits).and_then(|session| {
+    let answer = Session::new(&limits).and_then(|mut session| {
+        session.credentials = secrets.store;
         runtime.block_on(async {
             let explanation = explain(&plan, &session).await?;
             let audience = if arguments.exact {

@@ -43,7 +43,9 @@ fn check(arguments: &CheckArguments) -> Result<ExitCode, Error> {
 /// The fields that the store of a manifest has.
 fn stored(manifest: &Path, volumes: &[(PathBuf, PathBuf)]) -> Result<Schema, Error> {
     let (store, locations) = manifests::store(manifest, volumes)?;
-    let plan = store_plan(&store, &locations)?;
+    let mut plan = store_plan(&store, &locations)?;
+    // Nothing is mounted here: credentials come from the environment.
+    plan.credentials = None;
     let mut limits = Limits::default();
     limits.spill_path = std::env::temp_dir().join(format!("exportjob-{}", std::process::id()));
     let runtime = tokio::runtime::Runtime::new().map_err(Error::Start)?;

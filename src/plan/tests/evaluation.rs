@@ -40,6 +40,7 @@ fn plan_of(segments: &[&str], definitions: &[(&str, Value)]) -> Result<ExportPla
             Manifest::ProfileStore(store) => drop(stores.insert(name.to_owned(), *store)),
             Manifest::Dataset(dataset) => drop(datasets.insert(name.to_owned(), *dataset)),
             Manifest::SegmentDefinition(definition) => drop(known.insert(name.to_owned(), *definition)),
+            Manifest::Secret(_) => unreachable!("no Secret was written"),
         }
     };
     add("ExportJob", "j", &job);

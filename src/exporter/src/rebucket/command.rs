@@ -51,8 +51,10 @@ impl BucketArguments {
             base: absolute(&base)?,
             volumes: self.volume.clone(),
         };
-        let plan = exportjob_plan::store_plan(&store, &locations)
+        let mut plan = exportjob_plan::store_plan(&store, &locations)
             .map_err(|error| Error::new(error.code(), error.to_string()).caused_by(error))?;
+        // A Secret that is not mounted leaves the environment.
+        plan.credentials.take_if(|credentials| !credentials.folder.is_dir());
         self.prepare()?;
         let rebucket = Rebucket {
             buckets: self.buckets,

@@ -87,8 +87,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_plan_is_a_user_error() {
-        let bare = format!("{{\"version\": {PLAN_VERSION}}}");
-        for text in ["", "nonsense", "{}", bare.as_str()] {
+        let bare = format!(r#"{{"version": {PLAN_VERSION}}}"#);
+        for text in ["", "nonsense", "{}", &bare] {
             let error = parse_plan(text.as_bytes(), "plan.json").unwrap_err();
             assert_eq!(
                 (error.code(), error.exit_code()),

@@ -100,7 +100,7 @@ impl Keyed for Fragments {
             datasets: text(batch, DATASET.name)?,
             source_times: times(batch, SOURCE_TIME)?,
             ingested: times(batch, INGESTED)?,
-            valid: leaves.iter().map(|leaf| leaf.logical_nulls()).collect(),
+            valid: leaves.iter().map(Array::logical_nulls).collect(),
             leaves,
         })
     }

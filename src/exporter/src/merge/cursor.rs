@@ -104,9 +104,10 @@ impl<B: Keyed> Cursor<B> {
     pub fn release(&mut self) {
         let unread = if self.has_next() { self.window.pop() } else { None };
         self.window.clear();
-        match unread {
-            Some(batch) => self.window.push(batch),
-            None => (self.next, self.run) = (0, 0),
+        if let Some(batch) = unread {
+            self.window.push(batch);
+        } else {
+            (self.next, self.run) = (0, 0);
         }
         self.bytes = 0;
     }

@@ -2,7 +2,11 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use datafusion::{arrow::datatypes::DataType, catalog::TableProvider as _, physical_plan::ExecutionPlan};
+use datafusion::{
+    arrow::datatypes::{DataType, SchemaRef},
+    catalog::TableProvider as _,
+    physical_plan::ExecutionPlan,
+};
 use exportjob_plan::{ExportPlan, IdentityGraphKind};
 
 use super::{Read, row_filters::Filters};
@@ -64,6 +68,36 @@ impl<'a> Shuffled<'a> {
             }
             _ => None,
         };
+        let (tables, places, schemas) = self.sources(&filters, session).await?;
+        let sources = Sources {
+            graph,
+            conditions: self.conditions(&filters, session).await?,
+            tables,
+        };
+        let cores = session.context.copied_config().target_partitions();
+        let plans = Shuffle::plans(sources, cores, session.pool_bytes);
+        let buckets = plans
+            .first()
+            .map_or(1, |plan| plan.properties().partitioning.partition_count());
+        let input = |kind: usize| match places[kind].and_then(|place| plans.get(place)) {
+            Some(plan) => plan.clone(),
+            None => nothing(&schemas[kind], buckets),
+        };
+        Ok(MergeInputs {
+            fragments: input(0),
+            events: input(1),
+            identities: input(2),
+            memberships: input(3),
+        })
+    }
+
+    /// The tables that are open; for each kind its place among them, and its columns.
+    async fn sources(
+        &self,
+        filters: &Filters,
+        session: &Session,
+    ) -> Result<(Vec<Source>, Vec<Option<usize>>, Vec<SchemaRef>)> {
+        let is_graph = self.plan.merge_policy.identity_graph == IdentityGraphKind::Pdg;
         let kinds = [
             (
                 Kind::Fragments,
@@ -78,15 +112,15 @@ impl<'a> Shuffled<'a> {
                 self.read.memberships.clone(),
             ),
         ];
-        let (mut tables, mut order, mut schemas) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut tables, mut places, mut schemas) = (Vec::new(), Vec::new(), Vec::new());
         for (kind, table, leaves) in kinds {
             let wanted = wanted(kind, leaves);
             schemas.push(Wanted::schema(&wanted));
             let Some(table) = table else {
-                order.push(None);
+                places.push(None);
                 continue;
             };
-            order.push(Some(tables.len()));
+            places.push(Some(tables.len()));
             tables.push(Source {
                 scan: self
                     .scan(
@@ -101,26 +135,7 @@ impl<'a> Shuffled<'a> {
                 bytes: table.rows().saturating_mul(wanted.len() * VALUE_BYTES),
             });
         }
-        let sources = Sources {
-            graph,
-            conditions: self.conditions(&filters, session).await?,
-            tables,
-        };
-        let cores = session.context.copied_config().target_partitions();
-        let plans = Shuffle::plans(sources, cores, session.pool_bytes);
-        let buckets = plans
-            .first()
-            .map_or(1, |plan| plan.properties().partitioning.partition_count());
-        let input = |kind: usize| match order[kind].and_then(|place| plans.get(place)) {
-            Some(plan) => plan.clone(),
-            None => nothing(&schemas[kind], buckets),
-        };
-        Ok(MergeInputs {
-            fragments: input(0),
-            events: input(1),
-            identities: input(2),
-            memberships: input(3),
-        })
+        Ok((tables, places, schemas))
     }
 
     /// What tells early who cannot be in the audience.

@@ -21,14 +21,14 @@ pub(super) fn find(
     file: &str,
 ) -> Result<Bucket> {
     if matches!(input, Input::Delta(_)) {
-        return Err(invalid(file, "bucketing goes with format parquet only".to_owned()));
+        return Err(invalid(file, "bucketing goes with format parquet only"));
     }
     let below = file.strip_prefix(place).unwrap_or(file);
     let number = number(below).filter(|number| *number < u64::from(bucketing.count));
     let Some(number) = number.and_then(|number| usize::try_from(number).ok()) else {
         return Err(invalid(
             file,
-            format!(
+            &format!(
                 "its path below the table's folder has no number from 0 to {}, which would say which bucket it is of: write it to a folder such as bucket=0, or leave out bucketing",
                 bucketing.count - 1
             ),
@@ -85,7 +85,7 @@ fn wrong_type(bucketing: &BucketingPlan, found: &str, file: &str) -> Error {
     )
 }
 
-fn invalid(file: &str, message: String) -> Error {
+fn invalid(file: &str, message: &str) -> Error {
     Error::new(code::INVALID_STORE, format!("{file}: {message}"))
 }
 

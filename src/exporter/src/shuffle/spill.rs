@@ -50,8 +50,11 @@ pub(super) struct Spilling {
     schema: SchemaRef,
     stored: SchemaRef,
     buckets: usize,
-    done: Mutex<Vec<(SpillFile, Vec<(usize, Piece)>)>>,
+    done: Mutex<Vec<Done>>,
 }
+
+/// What one writer has written: its file, and the piece of each bucket.
+type Done = (SpillFile, Vec<(usize, Piece)>);
 
 /// Writes pieces into a file of its own.
 pub(super) struct SpillWriter {

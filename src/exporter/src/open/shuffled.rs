@@ -15,7 +15,7 @@ use crate::{
     merge::MergeInputs,
     project::columns::Tables,
     read::{
-        Condition, Kind, RowFilter, StoreScan, StoreTable, Wanted, batch_rows,
+        Choice, Condition, Kind, RowFilter, StoreScan, StoreTable, Wanted, batch_rows,
         roles::{DATASET, IDENTITY, NAMESPACE, Role, VALID_UNTIL},
     },
     session::engine_error,
@@ -59,7 +59,10 @@ impl<'a> Shuffled<'a> {
         let graph = match &self.tables.identities {
             Some(table) if is_graph => {
                 let wanted: Vec<Wanted> = table.kind.roles().iter().map(|role| Wanted::Role(*role)).collect();
-                let scan = async || self.scan(table, &wanted, RowFilter::default(), None, session).await;
+                let scan = async || {
+                    self.scan(table, &wanted, RowFilter::default(), (None, None), session)
+                        .await
+                };
                 Some(GraphSource {
                     scan: scan().await?,
                     again: scan().await?,
@@ -121,13 +124,15 @@ impl<'a> Shuffled<'a> {
                 continue;
             };
             places.push(Some(tables.len()));
+            let choice = Choice::default();
             tables.push(Source {
+                choice: choice.clone(),
                 scan: self
                     .scan(
                         table,
                         &wanted,
                         filters.of_kind(kind),
-                        Some(self.progress.clone()),
+                        (Some(self.progress.clone()), Some(choice)),
                         session,
                     )
                     .await?,
@@ -169,7 +174,10 @@ impl<'a> Shuffled<'a> {
             let roles = table.kind.roles().iter().filter(|role| columns.contains(role.name));
             let wanted: Vec<Wanted> = roles.map(|role| Wanted::Role(*role)).collect();
             let filter = filters.of_kind(table.kind);
-            scans.push((condition, self.scan(table, &wanted, filter, None, session).await?));
+            scans.push((
+                condition,
+                self.scan(table, &wanted, filter, (None, None), session).await?,
+            ));
         }
         Ok(scans)
     }
@@ -179,11 +187,12 @@ impl<'a> Shuffled<'a> {
         table: &StoreTable,
         wanted: &[Wanted],
         filter: RowFilter,
-        progress: Option<Arc<Progress>>,
+        (progress, choice): (Option<Arc<Progress>>, Option<Choice>),
         session: &Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let scan = StoreScan::new(table, wanted, filter, progress.unwrap_or_default())?
-            .with_batch_rows(batch_rows(wanted.len(), self.core_bytes));
+            .with_batch_rows(batch_rows(wanted.len(), self.core_bytes))
+            .with_choice(choice.unwrap_or_default());
         scan.scan(&session.context.state(), None, &[], None)
             .await
             .map_err(engine_error)

@@ -4,6 +4,7 @@
 mod bucket;
 mod buckets;
 mod candidates;
+mod choice;
 mod chosen;
 mod convert;
 mod delta;
@@ -21,6 +22,7 @@ mod table;
 
 pub(crate) use buckets::{BucketScanExec, Buckets, batch_rows, by_key};
 pub(crate) use candidates::{Candidates, Condition};
+pub(crate) use choice::{Choice, ChoosesIdentities};
 pub(crate) use convert::convert;
 pub(crate) use filter::RowFilter;
 pub(crate) use recipe::Wanted;

@@ -19,6 +19,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 
 use super::{
     candidates::KeySet,
+    choice::{ChoosesIdentities, row_filter},
     chosen::Chosen,
     delta::scan_failed,
     mask::{leaves_of, mask},
@@ -107,11 +108,7 @@ impl Reader {
 
     /// Columns of the part that are read, with the types that they are read as.
     fn columns(&self) -> Vec<(&[String], &DataType)> {
-        let columns = self.getters.iter().filter_map(|getter| match getter {
-            Getter::Column { path, target, .. } => Some((path.as_slice(), target)),
-            Getter::Constant(_) | Getter::Written => None,
-        });
-        columns.collect()
+        self.getters.iter().filter_map(Getter::column).collect()
     }
 
     /// What there is to read, for the reader with this index.
@@ -146,13 +143,15 @@ impl Reader {
         Ok(())
     }
 
-    /// The batches of a piece, as they are stored, with at most `rows` rows; of a bucketed table only the candidates'.
+    /// The batches of a piece, as they are stored, with at most `rows` rows; of a bucketed table only the
+    /// candidates'; of others those that are chosen, whose first two columns are namespace and identity.
     pub fn open(
         &self,
         piece: Piece,
         context: Arc<TaskContext>,
         rows: usize,
         candidates: Option<Arc<KeySet>>,
+        choice: Option<Arc<dyn ChoosesIdentities>>,
     ) -> BoxStream<'static, DataFusionResult<RecordBatch>> {
         match (piece, &self.part.input) {
             (Piece::Partition(plan, partition), _) => match plan.execute(partition, context) {
@@ -177,16 +176,24 @@ impl Reader {
                     Some(chosen) => chosen.row_groups(groups),
                     None => groups,
                 };
+                // The store's own columns begin with the identity.
+                let filter = match (chosen, choice, self.getters.as_slice()) {
+                    (Some(chosen), ..) => Some(chosen.row_filter()),
+                    (None, Some(choice), [namespace, identity, ..]) => {
+                        row_filter(&metadata, (namespace, identity), choice)
+                    }
+                    _ => None,
+                };
                 futures::stream::once(async move {
                     let handle = source.open().await.map_err(external)?;
                     let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(handle, metadata)
                         .with_projection(projection)
                         .with_row_groups(groups)
                         .with_batch_size(rows);
-                    if let Some(chosen) = chosen {
+                    if let Some(filter) = filter {
                         builder = builder
                             .with_max_predicate_cache_size(PREDICATE_CACHE_BYTES)
-                            .with_row_filter(chosen.row_filter());
+                            .with_row_filter(filter);
                     }
                     let stream = builder.build().map_err(|error| external(source.broken(error)))?;
                     Ok::<_, DataFusionError>(stream.map_err(move |error| external(source.broken(error))))

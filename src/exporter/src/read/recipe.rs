@@ -97,6 +97,14 @@ impl Getter {
         }
     }
 
+    /// The file's column that it comes from, and the type that it is read as.
+    pub fn column(&self) -> Option<(&[String], &DataType)> {
+        match self {
+            Self::Column { path, target, .. } => Some((path, target)),
+            Self::Constant(_) | Self::Written => None,
+        }
+    }
+
     /// The column for a batch of the file. `written` makes the times when the rows were written.
     pub fn get(
         &self,

@@ -31,6 +31,7 @@ use futures::{Stream, StreamExt as _, stream::BoxStream};
 
 use super::{
     candidates::KeySet,
+    choice::{Choice, ChoosesIdentities},
     convert::convert,
     filter::{Filter, RowFilter},
     reader::{Piece, Reader, Task, external},
@@ -47,6 +48,7 @@ pub(crate) struct StoreScan {
     rows: usize,
     batch_rows: Option<usize>,
     is_compact: bool,
+    choice: Option<Choice>,
     /// Taken by the first scan: a table that several joins read is still one table's worth of progress.
     progress: Mutex<Option<Arc<Progress>>>,
 }
@@ -65,6 +67,7 @@ impl StoreScan {
             rows: table.rows(),
             batch_rows: None,
             is_compact: false,
+            choice: None,
             progress: Mutex::new(Some(progress)),
         })
     }
@@ -81,6 +84,12 @@ impl StoreScan {
             own += bytes.1;
         }
         Ok((all, own))
+    }
+
+    /// The same, which passes over rows that are not chosen, where it can. The first columns are namespace and identity.
+    pub fn with_choice(mut self, choice: Choice) -> Self {
+        self.choice = Some(choice);
+        self
     }
 
     /// The same with text that lies in one piece: a sort that spills would write, for each view, all of the text that it
@@ -141,6 +150,7 @@ impl TableProvider for StoreScan {
         );
         scan.batch_rows = self.batch_rows;
         scan.is_compact = self.is_compact;
+        scan.choice.clone_from(&self.choice);
         Ok(Arc::new(scan.project(projection)?))
     }
 }
@@ -158,6 +168,7 @@ pub(super) struct StoreScanExec {
     candidates: Option<Arc<KeySet>>,
     batch_rows: Option<usize>,
     is_compact: bool,
+    choice: Option<Choice>,
     properties: Arc<PlanProperties>,
 }
 
@@ -182,6 +193,7 @@ impl StoreScanExec {
             candidates: None,
             batch_rows: None,
             is_compact: false,
+            choice: None,
         }
     }
 
@@ -278,6 +290,7 @@ impl ExecutionPlan for StoreScanExec {
         let reading = Reading {
             readers: self.readers.clone(),
             candidates: self.candidates.clone(),
+            choice: self.choice.as_ref().and_then(|choice| choice.get().cloned()),
             batch_rows: self.batch_rows.unwrap_or(context.session_config().batch_size()),
             progress: self.progress.clone(),
             context,
@@ -300,6 +313,7 @@ impl ExecutionPlan for StoreScanExec {
 struct Reading {
     readers: Arc<Vec<Arc<Reader>>>,
     candidates: Option<Arc<KeySet>>,
+    choice: Option<Arc<dyn ChoosesIdentities>>,
     batch_rows: usize,
     progress: Option<Arc<Progress>>,
     context: Arc<TaskContext>,
@@ -325,7 +339,13 @@ impl Reading {
         // Rows that are passed over are done with, too: the counter ends where it was said to end.
         let left = Arc::new(AtomicUsize::new(reader.rows(&piece)));
         let rest = left.clone();
-        let raw = reader.open(piece, self.context.clone(), self.batch_rows, self.candidates.clone());
+        let raw = reader.open(
+            piece,
+            self.context.clone(),
+            self.batch_rows,
+            self.candidates.clone(),
+            self.choice.clone(),
+        );
         let rows = raw.map(move |batch| {
             let batch = batch?;
             let _ = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {

@@ -22,7 +22,7 @@ use super::{
     hash::{Hasher, Of},
 };
 use crate::read::{
-    Condition,
+    ChoosesIdentities, Condition,
     roles::{IDENTITY, NAMESPACE, PROFILE, Role},
 };
 
@@ -33,6 +33,7 @@ pub(super) type Candidates = Option<HashSet<i128, ahash::RandomState>>;
 const MOST_CANDIDATES: usize = 4 << 20;
 
 /// Tells whose a row is.
+#[derive(Debug)]
 pub(super) struct Keying {
     hasher: Hasher,
     /// `None`: each identity is a profile.
@@ -80,10 +81,14 @@ impl Keying {
     /// Key of each row of a batch; `None` for rows without an identity and, with `listed`, for identities that the graph
     /// does not have.
     pub fn keys(&self, batch: &RecordBatch, listed: bool) -> Result<Vec<Option<i128>>, ArrowError> {
-        let rows = Rows::read(batch)?;
+        Ok(self.keys_of(&Rows::read(batch)?, listed))
+    }
+
+    fn keys_of(&self, rows: &Rows, listed: bool) -> Vec<Option<i128>> {
+        let count = rows.identities.len();
         let mut last: Option<(usize, Option<i128>)> = None;
-        let mut keys = Vec::with_capacity(batch.num_rows());
-        for row in 0..batch.num_rows() {
+        let mut keys = Vec::with_capacity(count);
+        for row in 0..count {
             // Rows of one identity come in a row more often than not.
             if let Some((previous, key)) = last
                 && rows.is_same(previous, row)
@@ -102,7 +107,7 @@ impl Keying {
             last = Some((row, key));
             keys.push(key);
         }
-        Ok(keys)
+        keys
     }
 
     /// The profiles that have a row which fulfils a condition.
@@ -128,6 +133,30 @@ impl Keying {
         })
         .await?;
         Ok((!are_too_many).then_some(found))
+    }
+}
+
+/// The identities of candidates.
+#[derive(Debug)]
+pub(super) struct OfCandidates {
+    /// Tells whose a row is.
+    pub keying: Arc<Keying>,
+    /// The candidates.
+    pub candidates: Arc<Candidates>,
+}
+
+impl ChoosesIdentities for OfCandidates {
+    fn choose(&self, namespaces: &StringViewArray, identities: &StringViewArray) -> BooleanArray {
+        let rows = Rows {
+            namespaces: namespaces.clone(),
+            identities: identities.clone(),
+        };
+        let keys = self.keying.keys_of(&rows, false).into_iter();
+        let is_candidate = |key| match self.candidates.as_ref() {
+            Some(candidates) => candidates.contains(&key),
+            None => true,
+        };
+        keys.map(|key| Some(key.is_some_and(is_candidate))).collect()
     }
 }
 

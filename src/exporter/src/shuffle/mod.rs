@@ -21,13 +21,13 @@ use tokio::{sync::OnceCell, task::JoinSet};
 
 use self::{
     exec::ShuffleExec,
-    keying::{Candidates, Keying},
+    keying::{Candidates, Keying, OfCandidates},
     scatter::Scatter,
     spill::{Spilled, Spilling, viewed},
 };
 use crate::{
     keys::{HASH, KEY},
-    read::Condition,
+    read::{Choice, Condition},
 };
 
 /// Whether the graph of so many identities should be held in memory, of which there are `pool_bytes`.
@@ -48,6 +48,8 @@ const MOST_SCATTER_BYTES: usize = 96 << 20;
 pub(crate) struct Source {
     /// Delivers namespace and id of each row, and whatever else is wanted.
     pub scan: Arc<dyn ExecutionPlan>,
+    /// Tells the scan which rows it may pass over.
+    pub choice: Choice,
     /// Whether rows of identities that are not in the graph are left out.
     pub listed: bool,
     /// About what it has, in bytes.
@@ -151,6 +153,13 @@ impl Shuffle {
         context: &Arc<TaskContext>,
     ) -> Result<Arc<Spilled>> {
         let schema = keyed(&source.scan.schema());
+        if candidates.is_some() {
+            // Set already: by a run that was cut off, which has come to the same.
+            let _ = source.choice.set(Arc::new(OfCandidates {
+                keying: keying.clone(),
+                candidates: candidates.clone(),
+            }));
+        }
         let spilling = Spilling::new(schema.clone(), self.buckets);
         let disk = &context.runtime_env().disk_manager;
         let waiting = (self.core_bytes / SCATTER_PART).min(MOST_SCATTER_BYTES);

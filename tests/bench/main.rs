@@ -38,7 +38,6 @@ fn bench(folder: &Path, seed: u64, program: &Path, engines: &str) -> Finished {
         format!("BENCH_ENGINES={engines}"),
         format!("BENCH_WORK={}", folder.display()),
         format!("BENCH_PROGRAM={}", program.display()),
-        "BENCH_LAYOUTS=append".to_owned(),
         "BENCH_ROUNDS=1".to_owned(),
         "BENCH_REPORT=0".to_owned(),
     ];

@@ -55,7 +55,7 @@ def settings():
         queries=words("BENCH_QUERIES", "q1 q2 q3 q4 q5"),
         seed=int(os.environ.get("BENCH_SEED", "1")),
         buckets=int(os.environ.get("BENCH_BUCKETS", "16")),
-        memory=os.environ.get("BENCH_MEMORY", "2Gi"),
+        memory=os.environ.get("BENCH_MEMORY", "384Mi"),
         engine_memory_mib=int(os.environ.get("BENCH_ENGINE_MEMORY_MIB", "6144")),
         limit_mib=int(os.environ.get("BENCH_LIMIT_MIB", "12288")),
         folder=Path(os.environ["BENCH_WORK"]),

@@ -6,8 +6,8 @@ use exportjob_api::{Credentials, ExportJob, PodTemplate, ProfileStore, Resources
 use exportjob_plan::{
     plan_name,
     pod::{
-        CPU_LIMIT_ENV, DATASET_CREDENTIALS_PATH, MEMORY_LIMIT_ENV, PLAN_PATH, POD_NAME_ENV, PROGRESS_PORT, SHARD_ENV,
-        SPILL_PATH, STORE_CREDENTIALS_PATH, TERMINATION_LOG, USER_ID,
+        ALLOCATOR_ENV, CPU_LIMIT_ENV, DATASET_CREDENTIALS_PATH, MEMORY_LIMIT_ENV, PLAN_PATH, POD_NAME_ENV,
+        PROGRESS_PORT, SHARD_ENV, SPILL_PATH, STORE_CREDENTIALS_PATH, TERMINATION_LOG, USER_ID,
     },
 };
 use k8s_openapi::{
@@ -181,7 +181,14 @@ fn environment(overrides: &PodTemplate) -> Vec<EnvVar> {
             value: Some(variable.value.clone()),
             value_from: None,
         });
-    given.chain(own.clone()).collect()
+    let (name, value) = ALLOCATOR_ENV;
+    let is_given = overrides.env.iter().any(|variable| variable.name == name);
+    let allocator = (!is_given).then(|| EnvVar {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+        value_from: None,
+    });
+    allocator.into_iter().chain(given).chain(own.clone()).collect()
 }
 
 fn requirements(resources: &Resources) -> ResourceRequirements {

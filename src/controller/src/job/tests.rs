@@ -144,6 +144,7 @@ fn template(component: &str) -> Value {
                 "imagePullPolicy": "IfNotPresent",
                 "args": [if component == "exporter" { "run" } else { "abort" }],
                 "env": [
+                    {"name": "MIMALLOC_PURGE_DELAY", "value": "1000"},
                     {"name": "EXPORTJOB_POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
                     {"name": "EXPORTJOB_MEMORY_LIMIT", "valueFrom": limit("limits.memory")},
                     {"name": "EXPORTJOB_CPU_LIMIT", "valueFrom": limit("limits.cpu")},
@@ -346,7 +347,10 @@ fn what_an_author_gives_is_added_and_the_operators_own_wins() {
         "podTemplate": {
             "labels": {"team": "a", "exportjob.dev/uid": "other"},
             "annotations": {"note": "b", "sidecar.istio.io/inject": "true"},
-            "env": [{"name": "RUST_LOG", "value": "debug"}, {"name": "EXPORTJOB_POD_NAME", "value": "other"}],
+            "env": [
+                {"name": "MIMALLOC_PURGE_DELAY", "value": "5"}, {"name": "RUST_LOG", "value": "debug"},
+                {"name": "EXPORTJOB_POD_NAME", "value": "other"},
+            ],
             "securityContext": {"runAsUser": 1000, "fsGroup": 2000, "supplementalGroups": [3000]},
             "nodeSelector": {"disk": "fast"},
         },
@@ -365,7 +369,8 @@ fn what_an_author_gives_is_added_and_the_operators_own_wins() {
     (container["image"], container["imagePullPolicy"]) = (json!("mine:2"), json!("Always"));
     container["resources"] = json!({"limits": {"cpu": "2"}});
     let env = container["env"].as_array_mut().unwrap();
-    env.insert(0, json!({"name": "RUST_LOG", "value": "debug"}));
+    env[0]["value"] = json!("5");
+    env.insert(1, json!({"name": "RUST_LOG", "value": "debug"}));
     assert_eq!(template, &expected);
     assert_eq!(job["spec"]["backoffLimitPerIndex"], 0);
 }

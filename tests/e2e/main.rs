@@ -15,6 +15,7 @@ mod common;
 mod exports;
 mod failures;
 mod interruptions;
+mod object_stores;
 mod resources;
 mod segments;
 mod settings;

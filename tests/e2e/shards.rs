@@ -14,8 +14,8 @@ use serde_json::json;
 
 use crate::common::{MANY, assert_committed_once, assert_nothing_written, slow};
 
-const SHARDS: i32 = 4;
-const BUCKETS: u32 = 8;
+pub const SHARDS: i32 = 4;
+pub const BUCKETS: u32 = 8;
 
 /// The volumes of the examples, with a bucketed store in which every customer stands [`MANY`] times.
 async fn furnish_bucketed(space: &Space) {
@@ -29,7 +29,7 @@ async fn furnish_bucketed(space: &Space) {
 }
 
 /// The same job without a cluster: in one process, into a folder.
-fn run_locally(job: &ExportJob) -> ExportJob {
+pub fn run_locally(job: &ExportJob) -> ExportJob {
     let folder = tempfile::tempdir().unwrap();
     let manifest = folder.path().join("job.yaml");
     let document = json!({

@@ -321,11 +321,17 @@ async fn a_store_that_contradicts_itself_is_refused() {
             let said = dry_run(space, &store(policies));
             assert!(said.code != Some(0) && said.stderr.contains(expected), "{expected}: {}", said.everything());
         }
-        let dataset = json!({
-            "apiVersion": "exportjob.dev/v1alpha1", "kind": "Dataset", "metadata": {"name": "d"}, "spec": {"location": "s3://lake/d"},
-        });
-        let said = dry_run(space, &dataset);
-        assert!(said.code != Some(0) && said.stderr.contains("file: URL"), "{}", said.everything());
+        for (spec, expected) in [
+            (json!({"location": "ftp://lake/d"}), "file: URL"),
+            (json!({"location": "s3://key:secret@lake/d"}), "stand in the Secret"),
+            (json!({"location": "s3://lake/d", "format": "iceberg"}), "exactly once"),
+        ] {
+            let dataset = json!({
+                "apiVersion": "exportjob.dev/v1alpha1", "kind": "Dataset", "metadata": {"name": "d"}, "spec": spec,
+            });
+            let said = dry_run(space, &dataset);
+            assert!(said.code != Some(0) && said.stderr.contains(expected), "{expected}: {}", said.everything());
+        }
     })
     .await;
 }

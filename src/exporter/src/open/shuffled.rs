@@ -137,6 +137,7 @@ impl<'a> Shuffled<'a> {
                     )
                     .await?,
                 listed: is_graph && kind == Kind::Identities,
+                rows: table.rows(),
                 bytes: table.rows().saturating_mul(wanted.len() * VALUE_BYTES),
             });
         }

@@ -8,7 +8,7 @@ mod keying;
 mod scatter;
 mod spill;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use datafusion::{
     arrow::datatypes::{Field, Schema, SchemaRef},
@@ -35,6 +35,8 @@ pub(crate) fn graph_fits(rows: usize, pool_bytes: usize) -> bool {
     graph::graph_bytes(rows) < pool_bytes / 2
 }
 
+/// Reading of columns for chosen rows only pays where at most one of so many rows is chosen.
+const FEW: usize = 8;
 /// Most buckets.
 const MOST_BUCKETS: usize = 1024;
 /// A bucket may take this part of the memory of a core.
@@ -52,6 +54,8 @@ pub(crate) struct Source {
     pub choice: Choice,
     /// Whether rows of identities that are not in the graph are left out.
     pub listed: bool,
+    /// Rows of the table, as far as that is known.
+    pub rows: usize,
     /// About what it has, in bytes.
     pub bytes: usize,
 }
@@ -153,7 +157,8 @@ impl Shuffle {
         context: &Arc<TaskContext>,
     ) -> Result<Arc<Spilled>> {
         let schema = keyed(&source.scan.schema());
-        if candidates.is_some() {
+        let are_few = |candidates: &HashSet<i128, _>| candidates.len().saturating_mul(FEW) < source.rows;
+        if candidates.as_ref().as_ref().is_some_and(are_few) {
             // Set already: by a run that was cut off, which has come to the same.
             let _ = source.choice.set(Arc::new(OfCandidates {
                 keying: keying.clone(),

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     common::{MANY, assert_committed_once, assert_nothing_written, slow},
-    shards::{BUCKETS, SHARDS, run_locally},
+    shards::{BUCKETS, SHARDS, run_locally, shared},
 };
 
 const ACCESS_KEY: &str = "AKIDEXPORTJOBTEST";
@@ -133,9 +133,7 @@ async fn shards_over_an_object_store_of_which_one_is_killed_export_what_one_proc
     on_cluster("lake", async |space: &Space| {
         furnish_lake(space).await;
         make_keys(space, SECRET_KEY).await;
-        let mut spec = slow();
-        spec["execution"]["shards"] = json!(SHARDS);
-        let job = space.export("slow", spec).await;
+        let job = space.export("slow", shared()).await;
         let pod = space.until_running(&job).await;
         node::signal(&space.client, &pod, "STOP").await;
         let now = space.api::<ExportJob>().get("slow").await.unwrap();

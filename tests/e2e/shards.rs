@@ -28,6 +28,16 @@ async fn furnish_bucketed(space: &Space) {
     }
 }
 
+/// Spec of a job that takes its time although several pods share it: each has a thirtieth of a core.
+pub fn shared() -> serde_json::Value {
+    let mut spec = slow();
+    let execution = &mut spec["execution"];
+    execution["shards"] = json!(SHARDS);
+    execution["resources"]["limits"]["cpu"] = json!("30m");
+    execution["resources"]["requests"]["cpu"] = json!("30m");
+    spec
+}
+
 /// The same job without a cluster: in one process, into a folder.
 pub fn run_locally(job: &ExportJob) -> ExportJob {
     let folder = tempfile::tempdir().unwrap();
@@ -59,8 +69,7 @@ pub fn run_locally(job: &ExportJob) -> ExportJob {
 async fn shards_of_which_one_is_killed_export_what_one_process_exports() {
     on_cluster("shards", async |space: &Space| {
         furnish_bucketed(space).await;
-        let mut spec = slow();
-        spec["execution"]["shards"] = json!(SHARDS);
+        let spec = shared();
         let job = space.export("slow", spec).await;
         let pod = space.until_running(&job).await;
         node::signal(&space.client, &pod, "STOP").await;
@@ -112,8 +121,7 @@ async fn shards_of_which_one_is_killed_export_what_one_process_exports() {
 async fn shards_that_are_cancelled_leave_nothing() {
     on_cluster("shards-cancel", async |space: &Space| {
         furnish_bucketed(space).await;
-        let mut spec = slow();
-        spec["execution"]["shards"] = json!(SHARDS);
+        let spec = shared();
         let job = space.export("slow", spec).await;
         let pod = space.until_running(&job).await;
         node::signal(&space.client, &pod, "STOP").await;

@@ -15,7 +15,6 @@ mod common;
 mod exports;
 mod failures;
 mod interruptions;
-mod object_stores;
 mod resources;
 mod segments;
 mod settings;

@@ -59,7 +59,11 @@ fn every_engine_writes_the_rows_that_the_exporter_writes() {
     let finished = bench(folder.path(), seed(), &program, "exporter duckdb polars datafusion");
     assert_eq!(finished.code, Some(0), "{}", finished.everything());
     let samples = results(folder.path())["samples"].as_array().unwrap().clone();
-    assert_eq!(samples.len(), 6 * 5, "four engines, two of them on both layouts, five exports");
+    assert_eq!(
+        samples.len(),
+        6 * 5,
+        "four engines, two of them on both layouts, five exports"
+    );
     for sample in samples {
         assert_eq!(sample["exit"], 0, "{sample}");
         for measure in ["wall", "cpu", "peak_mib", "first_read"] {

@@ -81,12 +81,6 @@ pub async fn explain(plan: &ExportPlan, session: &Session) -> Result<Explanation
     let Opened {
         tables, shape, read, ..
     } = &opened;
-    let leaves = |kind: Kind| match kind {
-        Kind::Fragments => read.fragments.as_slice(),
-        Kind::Events => &read.events,
-        Kind::Memberships => &read.memberships,
-        Kind::Identities => &[],
-    };
     let table = |table: &StoreTable| {
         let formats = match table.kind {
             Kind::Fragments => &plan.store.fragments,
@@ -96,7 +90,7 @@ pub async fn explain(plan: &ExportPlan, session: &Session) -> Result<Explanation
         };
         let mut formats: Vec<TableFormat> = formats.iter().map(|table| table.format).collect();
         formats.dedup();
-        explain_table(table, formats, leaves(table.kind), strategy)
+        explain_table(table, formats, read.leaves(table.kind), strategy)
     };
     Ok(Explanation {
         strategy,
@@ -111,18 +105,12 @@ fn explain_table(
     leaves: &[(Vec<String>, DataType)],
     strategy: Strategy,
 ) -> Result<TableExplanation> {
-    let roles = table.kind.roles().iter();
-    let mut wanted: Vec<Wanted> = roles.map(|role| Wanted::Role(*role)).collect();
+    let mut wanted = Wanted::all(table.kind, leaves);
     if strategy == Strategy::Bucketed
         && let Some(bucket) = table.parts.first().and_then(|part| part.bucket.as_ref())
     {
         wanted.push(Wanted::Key(bucket.key.clone()));
     }
-    wanted.extend(
-        leaves
-            .iter()
-            .map(|(path, data_type)| Wanted::Leaf(path.clone(), data_type.clone())),
-    );
     let (bytes, bytes_read) = StoreScan::bytes(table, &wanted)?;
     let own = table.kind.roles().iter().map(|role| role.name.to_owned());
     Ok(TableExplanation {
@@ -155,11 +143,8 @@ pub async fn estimate_audience(plan: &ExportPlan, session: &Session) -> Result<V
         .collect();
     let stores = Stores::new(plan.store.credentials.as_ref(), session.credentials.as_ref())?;
     let table = StoreTable::open(Kind::Memberships, &plan.store.memberships, session, &stores).await?;
-    let columns = Condition::Member(plan.selection.clone()).columns();
-    let columns = columns
-        .iter()
-        .chain(&[roles::NAMESPACE, roles::IDENTITY, roles::VALID_UNTIL]);
-    let wanted: Vec<Wanted> = columns.map(|role| Wanted::Role(*role)).collect();
+    let identity = [roles::NAMESPACE, roles::IDENTITY];
+    let wanted = Condition::Member(plan.selection.clone()).wanted(Kind::Memberships, &identity);
     let filter = crate::read::RowFilter {
         valid_at: Some(plan.started_at),
         ..crate::read::RowFilter::default()

@@ -80,7 +80,7 @@ pub async fn open_shard(
         read,
         evaluation,
     } = opened;
-    let cores = session.context.copied_config().target_partitions();
+    let cores = session.cores();
     let mut rules = rules(plan, evaluation);
     let inputs = match strategy {
         Strategy::Bucketed => {
@@ -236,6 +236,16 @@ pub(crate) struct Read {
 pub(crate) type Leaf = (Vec<String>, DataType);
 
 impl Read {
+    /// Those of a table.
+    pub fn leaves(&self, kind: Kind) -> &[Leaf] {
+        match kind {
+            Kind::Fragments => &self.fragments,
+            Kind::Events => &self.events,
+            Kind::Identities => &[],
+            Kind::Memberships => &self.memberships,
+        }
+    }
+
     fn of(shape: &Shape, hidden: Hidden) -> Self {
         let with = |fields: &Fields, hidden: Vec<Leaf>| leaves(fields).into_iter().chain(hidden).collect();
         Self {

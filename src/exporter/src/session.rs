@@ -76,6 +76,16 @@ impl Session {
             credentials: None,
         })
     }
+
+    /// Cores that it uses: at least one.
+    pub(crate) fn cores(&self) -> usize {
+        self.context.copied_config().target_partitions().max(1)
+    }
+
+    /// Bytes of the pool for each core.
+    pub(crate) fn core_bytes(&self) -> usize {
+        self.pool_bytes / self.cores()
+    }
 }
 
 /// What the engine reports, in our terms: an error of ours that came through it, too little memory or disk, or a bug.

@@ -1,7 +1,5 @@
 //! Arrow types, the types that a Delta table has for them, and back.
 
-use std::sync::Arc;
-
 use datafusion::arrow::datatypes::{DataType as Arrow, Field, Schema, SchemaRef};
 use deltalake::kernel::{
     ArrayType, DataType, DecimalType, MapType, PrimitiveType, StructField, StructType,
@@ -9,7 +7,7 @@ use deltalake::kernel::{
 };
 use exportjob_plan::code;
 
-use crate::{Error, Result, fields::types::with_views};
+use crate::{Error, Result, fields::types::schema_with_views};
 
 /// Column of every dataset that says which batch a row belongs to.
 pub(crate) const BATCH_COLUMN: &str = "_batchId";
@@ -35,10 +33,7 @@ pub(crate) fn arrow_schema(schema: &StructType) -> Result<SchemaRef> {
     let schema: Schema = schema.try_into_arrow().map_err(|error| {
         Error::new(code::INTERNAL, format!("the columns cannot be written: {error}")).caused_by(error)
     })?;
-    Ok(match with_views(&Arrow::Struct(schema.fields)) {
-        Arrow::Struct(fields) => Arc::new(Schema::new(fields)),
-        _ => SchemaRef::new(Schema::empty()),
-    })
+    Ok(schema_with_views(&schema))
 }
 
 fn structure<'a>(path: &str, fields: impl Iterator<Item = &'a Field>) -> Result<StructType> {
@@ -160,6 +155,8 @@ pub(crate) fn join(path: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
     use datafusion::arrow::datatypes::TimeUnit;
 
     use super::*;

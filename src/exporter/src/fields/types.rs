@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 
 /// Most digits of a decimal that a Delta table holds.
 const MAX_PRECISION: u8 = 38;
@@ -20,17 +20,34 @@ pub(crate) fn with_views(data_type: &DataType) -> DataType {
     with_text(data_type, &TEXT)
 }
 
-/// The type with text that lies in one piece.
-pub(crate) fn with_texts(data_type: &DataType) -> DataType {
-    with_text(data_type, &DataType::Utf8)
+/// The schema with [`TEXT`] for all text in it.
+pub(crate) fn schema_with_views(schema: &Schema) -> SchemaRef {
+    schema_with_text(schema, &TEXT)
+}
+
+/// The schema with text that lies in one piece.
+pub(crate) fn schema_with_texts(schema: &Schema) -> SchemaRef {
+    schema_with_text(schema, &DataType::Utf8)
+}
+
+fn schema_with_text(schema: &Schema, text: &DataType) -> SchemaRef {
+    Arc::new(Schema::new(fields_with_text(schema.fields(), text)))
+}
+
+fn fields_with_text(fields: &Fields, text: &DataType) -> Fields {
+    fields.iter().map(|field| field_with_text(field, text)).collect()
+}
+
+fn field_with_text(field: &FieldRef, text: &DataType) -> FieldRef {
+    Arc::new(Field::clone(field).with_data_type(with_text(field.data_type(), text)))
 }
 
 fn with_text(data_type: &DataType, text: &DataType) -> DataType {
     use DataType as T;
-    let field = |field: &FieldRef| Arc::new(Field::clone(field).with_data_type(with_text(field.data_type(), text)));
+    let field = |field: &FieldRef| field_with_text(field, text);
     match data_type {
         T::Utf8 | T::LargeUtf8 | T::Utf8View => text.clone(),
-        T::Struct(fields) => T::Struct(fields.iter().map(field).collect()),
+        T::Struct(fields) => T::Struct(fields_with_text(fields, text)),
         T::List(item) => T::List(field(item)),
         T::LargeList(item) => T::LargeList(field(item)),
         T::FixedSizeList(item, size) => T::FixedSizeList(field(item), *size),

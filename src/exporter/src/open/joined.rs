@@ -13,7 +13,7 @@ use crate::{
     project::columns::Tables,
     read::{
         Kind, RowFilter, StoreScan, StoreTable, Wanted,
-        roles::{IDENTITY, NAMESPACE, Role},
+        roles::{IDENTITY, NAMESPACE},
     },
     session::engine_error,
     stitch::{Stitcher, nothing},
@@ -98,12 +98,7 @@ impl Joined<'_> {
     }
 
     fn scan(&self, table: &StoreTable, leaves: &[(Vec<String>, DataType)], filter: RowFilter) -> Result<StoreScan> {
-        let roles = table.kind.roles().iter().map(|role: &Role| Wanted::Role(*role));
-        let leaves = leaves
-            .iter()
-            .map(|(path, data_type)| Wanted::Leaf(path.clone(), data_type.clone()));
-        let wanted: Vec<Wanted> = roles.chain(leaves).collect();
-        Ok(StoreScan::new(table, &wanted, filter, self.progress.clone())?.compact())
+        Ok(StoreScan::new(table, &Wanted::all(table.kind, leaves), filter, self.progress.clone())?.compact())
     }
 
     async fn gather(
@@ -115,7 +110,6 @@ impl Joined<'_> {
         if let Some(keyed) = keyed {
             return stitcher.gather(keyed, self.partitions).await.map_err(engine_error);
         }
-        let roles: Vec<Wanted> = kind.roles().iter().map(|role| Wanted::Role(*role)).collect();
-        Ok(nothing(&Wanted::schema(&roles), self.partitions))
+        Ok(nothing(&Wanted::schema(&Wanted::all(kind, &[])), self.partitions))
     }
 }

@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use exportjob_plan::{AttributeRule, ExportPlan};
 
-use crate::read::{Kind, RowFilter};
+use crate::{
+    project::columns::Tables,
+    read::{Condition, Kind, RowFilter, StoreTable},
+};
 
 /// Which rows of each table take part in an export.
 pub(super) struct Filters {
@@ -46,4 +49,22 @@ impl Filters {
             Kind::Identities => RowFilter::default(),
         }
     }
+}
+
+/// What every profile of the audience has a row for, each with the table that tells: who has none is not in it.
+pub(super) fn conditions<'a>(plan: &ExportPlan, tables: &'a Tables) -> Vec<(Condition, &'a StoreTable)> {
+    let selection = &plan.selection;
+    let mut conditions = Vec::new();
+    if let Some(table) = &tables.memberships
+        && !selection.segments.is_empty()
+        && plan.evaluation.is_none()
+    {
+        conditions.push((Condition::Member(selection.clone()), table));
+    }
+    if let Some(after) = selection.ingested_after
+        && !selection.empty_profiles
+    {
+        conditions.push((Condition::IngestedAfter(after), &tables.fragments));
+    }
+    conditions
 }

@@ -1,22 +1,21 @@
 //! The inputs of a merge over a store as it comes: one pass over each table, with the identity graph in memory.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
-use datafusion::{
-    arrow::datatypes::{DataType, SchemaRef},
-    catalog::TableProvider as _,
-    physical_plan::ExecutionPlan,
-};
+use datafusion::{arrow::datatypes::SchemaRef, catalog::TableProvider as _, physical_plan::ExecutionPlan};
 use exportjob_plan::{ExportPlan, IdentityGraphKind};
 
-use super::{Read, row_filters::Filters};
+use super::{
+    Read,
+    row_filters::{Filters, conditions},
+};
 use crate::{
     Progress, Result, Session,
     merge::MergeInputs,
     project::columns::Tables,
     read::{
         Choice, Condition, Kind, RowFilter, StoreScan, StoreTable, Wanted, batch_rows,
-        roles::{DATASET, IDENTITY, NAMESPACE, Role, VALID_UNTIL},
+        roles::{IDENTITY, NAMESPACE},
     },
     session::engine_error,
     shuffle::{GraphSource, Shuffle, Source, Sources},
@@ -42,13 +41,12 @@ impl<'a> Shuffled<'a> {
         session: &Session,
         progress: &'a Arc<Progress>,
     ) -> Self {
-        let cores = session.context.copied_config().target_partitions();
         Self {
             plan,
             tables,
             read,
             progress,
-            core_bytes: session.pool_bytes / cores.max(1),
+            core_bytes: session.core_bytes(),
         }
     }
 
@@ -58,7 +56,7 @@ impl<'a> Shuffled<'a> {
         let is_graph = self.plan.merge_policy.identity_graph == IdentityGraphKind::Pdg;
         let graph = match &self.tables.identities {
             Some(table) if is_graph => {
-                let wanted: Vec<Wanted> = table.kind.roles().iter().map(|role| Wanted::Role(*role)).collect();
+                let wanted = Wanted::all(table.kind, &[]);
                 let scan = async || {
                     self.scan(table, &wanted, RowFilter::default(), (None, None), session)
                         .await
@@ -77,8 +75,7 @@ impl<'a> Shuffled<'a> {
             conditions: self.conditions(&filters, session).await?,
             tables,
         };
-        let cores = session.context.copied_config().target_partitions();
-        let plans = Shuffle::plans(sources, cores, session.pool_bytes);
+        let plans = Shuffle::plans(sources, session.cores(), self.core_bytes).map_err(engine_error)?;
         let buckets = plans
             .first()
             .map_or(1, |plan| plan.properties().partitioning.partition_count());
@@ -101,25 +98,11 @@ impl<'a> Shuffled<'a> {
         session: &Session,
     ) -> Result<(Vec<Source>, Vec<Option<usize>>, Vec<SchemaRef>)> {
         let is_graph = self.plan.merge_policy.identity_graph == IdentityGraphKind::Pdg;
-        let kinds = [
-            (
-                Kind::Fragments,
-                Some(&self.tables.fragments),
-                self.read.fragments.clone(),
-            ),
-            (Kind::Events, self.tables.events.as_ref(), self.read.events.clone()),
-            (Kind::Identities, self.tables.identities.as_ref(), Vec::new()),
-            (
-                Kind::Memberships,
-                self.tables.memberships.as_ref(),
-                self.read.memberships.clone(),
-            ),
-        ];
         let (mut tables, mut places, mut schemas) = (Vec::new(), Vec::new(), Vec::new());
-        for (kind, table, leaves) in kinds {
-            let wanted = wanted(kind, leaves);
+        for kind in Kind::ALL {
+            let wanted = Wanted::all(kind, self.read.leaves(kind));
             schemas.push(Wanted::schema(&wanted));
-            let Some(table) = table else {
+            let Some(table) = self.tables.of(kind) else {
                 places.push(None);
                 continue;
             };
@@ -150,35 +133,12 @@ impl<'a> Shuffled<'a> {
         filters: &Filters,
         session: &Session,
     ) -> Result<Vec<(Condition, Arc<dyn ExecutionPlan>)>> {
-        let selection = &self.plan.selection;
-        let mut conditions = Vec::new();
-        if let Some(table) = &self.tables.memberships
-            && !selection.segments.is_empty()
-            && self.plan.evaluation.is_none()
-        {
-            conditions.push((Condition::Member(selection.clone()), table));
-        }
-        if let Some(after) = selection.ingested_after
-            && !selection.empty_profiles
-        {
-            conditions.push((Condition::IngestedAfter(after), &self.tables.fragments));
-        }
-        let mut scans = Vec::with_capacity(conditions.len());
-        for (condition, table) in conditions {
-            let filtered = [NAMESPACE, IDENTITY, DATASET, VALID_UNTIL];
-            let columns: HashSet<&str> = condition
-                .columns()
-                .iter()
-                .chain(&filtered)
-                .map(|role| role.name)
-                .collect();
-            let roles = table.kind.roles().iter().filter(|role| columns.contains(role.name));
-            let wanted: Vec<Wanted> = roles.map(|role| Wanted::Role(*role)).collect();
+        let mut scans = Vec::new();
+        for (condition, table) in conditions(self.plan, self.tables) {
+            let wanted = condition.wanted(table.kind, &[NAMESPACE, IDENTITY]);
             let filter = filters.of_kind(table.kind);
-            scans.push((
-                condition,
-                self.scan(table, &wanted, filter, (None, None), session).await?,
-            ));
+            let scan = self.scan(table, &wanted, filter, (None, None), session).await?;
+            scans.push((condition, scan));
         }
         Ok(scans)
     }
@@ -198,12 +158,4 @@ impl<'a> Shuffled<'a> {
             .await
             .map_err(engine_error)
     }
-}
-
-fn wanted(kind: Kind, leaves: Vec<(Vec<String>, DataType)>) -> Vec<Wanted> {
-    let roles = kind.roles().iter().map(|role: &Role| Wanted::Role(*role));
-    let leaves = leaves
-        .into_iter()
-        .map(|(path, data_type)| Wanted::Leaf(path, data_type));
-    roles.chain(leaves).collect()
 }

@@ -13,7 +13,7 @@ use crate::{
         types::{TEXT, name_of, time, unsupported},
     },
     merge::{EVENTS, IDENTITIES, IDENTITY_MAP, SEGMENT_MEMBERSHIP, Shape, identities_type, identity_map_type},
-    read::{StoreTable, roles},
+    read::{Kind, StoreTable, roles},
 };
 
 /// Columns that a customer's column must not be called.
@@ -34,10 +34,19 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
+    /// One of them, if it is open.
+    pub fn of(&self, kind: Kind) -> Option<&StoreTable> {
+        match kind {
+            Kind::Fragments => Some(&self.fragments),
+            Kind::Events => self.events.as_ref(),
+            Kind::Identities => self.identities.as_ref(),
+            Kind::Memberships => self.memberships.as_ref(),
+        }
+    }
+
     /// All that are open.
     pub fn all(&self) -> impl Iterator<Item = &StoreTable> {
-        let others = [&self.events, &self.identities, &self.memberships];
-        std::iter::once(&self.fragments).chain(others.into_iter().flatten())
+        Kind::ALL.into_iter().filter_map(|kind| self.of(kind))
     }
 }
 

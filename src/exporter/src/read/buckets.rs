@@ -6,13 +6,10 @@ use datafusion::{
     arrow::{compute::SortOptions, datatypes::SchemaRef},
     common::{DataFusionError, Result as DataFusionResult, tree_node::TreeNodeRecursion},
     execution::{SendableRecordBatchStream, TaskContext},
-    physical_expr::{
-        EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr, expressions::Column as ColumnExpr,
-    },
+    physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr, expressions::Column as ColumnExpr},
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+        DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
         coalesce_partitions::CoalescePartitionsExec,
-        execution_plan::{Boundedness, EmissionType},
         sorts::{sort::SortExec, sort_preserving_merge::SortPreservingMergeExec},
         stream::RecordBatchStreamAdapter,
     },
@@ -24,7 +21,7 @@ use super::{
     filter::{Filter, RowFilter},
     reader::{Piece, Reader, Task},
     recipe::Wanted,
-    scan::StoreScanExec,
+    scan::{StoreScanExec, properties},
     table::{Input, StoreTable},
 };
 use crate::{Progress, Result, keys::KEY};
@@ -53,6 +50,7 @@ pub(crate) struct Buckets {
 }
 
 /// A scan of some buckets of a table.
+#[derive(Clone)]
 pub(crate) struct BucketScanExec {
     readers: Arc<Vec<Arc<Reader>>>,
     /// Rows of the table in these buckets.
@@ -94,12 +92,7 @@ impl BucketScanExec {
             readers: Arc::new(readers),
             rows,
             batch_rows: batch_rows(wanted.len(), buckets.core_bytes),
-            properties: Arc::new(PlanProperties::new(
-                EquivalenceProperties::new(schema.clone()),
-                Partitioning::UnknownPartitioning(buckets.numbers.len()),
-                EmissionType::Incremental,
-                Boundedness::Bounded,
-            )),
+            properties: properties(&schema, buckets.numbers.len()),
             buckets,
             filter: Arc::new(Filter::new(filter, &schema)),
             schema,
@@ -217,17 +210,7 @@ impl ExecutionPlan for BucketScanExec {
         if self.candidates.is_everybody() {
             return self.bucket(partition, &context);
         }
-        let scan = Self {
-            readers: self.readers.clone(),
-            rows: self.rows,
-            buckets: self.buckets.clone(),
-            schema: self.schema.clone(),
-            filter: self.filter.clone(),
-            candidates: self.candidates.clone(),
-            progress: self.progress.clone(),
-            batch_rows: self.batch_rows,
-            properties: self.properties.clone(),
-        };
+        let scan = self.clone();
         let rows = futures::stream::once(async move {
             let place = scan.candidates.place(partition);
             let found = place

@@ -25,7 +25,8 @@ use tokio::sync::OnceCell;
 
 use super::{
     buckets::BucketScanExec,
-    roles::{INGESTED, QUALIFIED, Role, SEGMENT_ID, SEGMENT_NAMESPACE, STATUS},
+    recipe::Wanted,
+    roles::{DATASET, INGESTED, Kind, QUALIFIED, Role, SEGMENT_ID, SEGMENT_NAMESPACE, STATUS, VALID_UNTIL},
 };
 use crate::{
     keys::{KEY, Key, KeyRef, Keys},
@@ -101,11 +102,25 @@ pub(crate) enum Condition {
 
 impl Condition {
     /// Columns that decide it.
-    pub fn columns(&self) -> &'static [Role] {
+    fn columns(&self) -> &'static [Role] {
         match self {
             Self::Member(_) => &[SEGMENT_NAMESPACE, SEGMENT_ID, STATUS, QUALIFIED],
             Self::IngestedAfter(_) => &[INGESTED],
         }
+    }
+
+    /// The columns of a table that decide it, with those that say which rows take part, and `more`.
+    pub fn wanted(&self, kind: Kind, more: &[Role]) -> Vec<Wanted> {
+        let filtered = [DATASET, VALID_UNTIL];
+        let is_needed = |role: &&Role| {
+            let mut needed = self.columns().iter().chain(&filtered).chain(more);
+            needed.any(|needed| needed.name == role.name)
+        };
+        kind.roles()
+            .iter()
+            .filter(is_needed)
+            .map(|role| Wanted::Role(*role))
+            .collect()
     }
 
     /// Which rows fulfil it.

@@ -13,7 +13,7 @@ use exportjob_plan::code;
 
 use super::{
     convert::{convert, leaf},
-    roles::{KEY_COLUMN, Need, Role},
+    roles::{KEY_COLUMN, Kind, Need, Role},
 };
 use crate::{
     Error, Result,
@@ -37,6 +37,15 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
+    /// The columns that the store owns, then these leaves.
+    pub fn all(kind: Kind, leaves: &[(Vec<String>, DataType)]) -> Vec<Self> {
+        let roles = kind.roles().iter().map(|role| Self::Role(*role));
+        let leaves = leaves
+            .iter()
+            .map(|(path, data_type)| Self::Leaf(path.clone(), data_type.clone()));
+        roles.chain(leaves).collect()
+    }
+
     /// The schema of a scan: store-owned columns under their names, the n-th column as `n` if it is a leaf.
     pub fn schema(wanted: &[Self]) -> SchemaRef {
         let fields = wanted.iter().enumerate().map(|(index, column)| match column {

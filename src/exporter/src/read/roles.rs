@@ -88,6 +88,9 @@ pub(crate) const QUALIFIED: Role = instant("lastQualificationTime", Need::Table)
 pub(crate) const VALID_UNTIL: Role = instant("validUntil", Need::Optional);
 
 impl Kind {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Fragments, Self::Events, Self::Identities, Self::Memberships];
+
     /// As it stands in a `ProfileStore`'s `spec.tables`.
     pub fn name(self) -> &'static str {
         match self {

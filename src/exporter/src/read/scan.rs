@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use datafusion::{
     arrow::{
         array::{ArrayRef, RecordBatch, RecordBatchOptions},
-        datatypes::{DataType, Schema, SchemaRef},
+        datatypes::SchemaRef,
     },
     catalog::{Session, TableProvider},
     common::{Result as DataFusionResult, tree_node::TreeNodeRecursion},
@@ -38,7 +38,7 @@ use super::{
     recipe::Wanted,
     table::StoreTable,
 };
-use crate::{Progress, Result, fields::types::with_texts};
+use crate::{Progress, Result, fields::types::schema_with_texts};
 
 /// One of the store's tables, as `DataFusion` sees it.
 pub(crate) struct StoreScan {
@@ -96,7 +96,7 @@ impl StoreScan {
     /// is a part of.
     pub fn compact(mut self) -> Self {
         self.is_compact = true;
-        self.schema = compacted(&self.schema);
+        self.schema = schema_with_texts(&self.schema);
         self
     }
 
@@ -214,13 +214,6 @@ impl StoreScanExec {
     }
 }
 
-fn compacted(schema: &SchemaRef) -> SchemaRef {
-    match with_texts(&DataType::Struct(schema.fields().clone())) {
-        DataType::Struct(fields) => Arc::new(Schema::new(fields)),
-        _ => schema.clone(),
-    }
-}
-
 /// The rows in the types of a schema with the same columns.
 pub(crate) fn in_schema(rows: &RecordBatch, schema: &SchemaRef) -> DataFusionResult<RecordBatch> {
     let columns = rows.columns().iter().zip(schema.fields());
@@ -230,7 +223,8 @@ pub(crate) fn in_schema(rows: &RecordBatch, schema: &SchemaRef) -> DataFusionRes
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }
 
-fn properties(schema: &SchemaRef, partitions: usize) -> Arc<PlanProperties> {
+/// Of a plan that reads: its partitions in no order that anybody may rely on.
+pub(crate) fn properties(schema: &SchemaRef, partitions: usize) -> Arc<PlanProperties> {
     Arc::new(PlanProperties::new(
         EquivalenceProperties::new(schema.clone()),
         Partitioning::UnknownPartitioning(partitions),

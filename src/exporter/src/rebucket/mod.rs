@@ -111,7 +111,7 @@ impl Rebucket {
 
     /// Writes the buckets of a table and returns its rows.
     async fn write(&self, kind: Kind, keyed: DataFrame, columns: &SchemaRef, session: &Session) -> Result<u64> {
-        let cores = session.context.copied_config().target_partitions();
+        let cores = session.cores();
         let sorted = self.sorted(keyed, cores).await.map_err(engine_error)?;
         let folder = self.folder.join(kind.name());
         let mut parts = tokio::task::JoinSet::new();

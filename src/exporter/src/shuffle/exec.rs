@@ -1,17 +1,16 @@
-//! One of the tables of a shuffle as a plan: bucket by bucket, sorted by key.
+//! The tables of a shuffle as plans: bucket by bucket, sorted by key.
 
 use std::{fmt, sync::Arc};
 
 use datafusion::{
     arrow::{array::RecordBatch, compute::interleave_record_batch, datatypes::SchemaRef},
-    common::{DataFusionError, Result, tree_node::TreeNodeRecursion},
+    common::{DataFusionError, Result},
     execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryConsumer},
-    physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
-        execution_plan::{Boundedness, EmissionType},
+        ExecutionPlan,
         sorts::sort::SortExec,
         stream::RecordBatchStreamAdapter,
+        streaming::{PartitionStream, StreamingTableExec},
     },
 };
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -27,81 +26,55 @@ const BATCH_ROWS: usize = 8192;
 /// What a bucket takes in memory, beside what it takes on disk: texts have views there, rows their places.
 const GROWTH: usize = 2;
 
-/// A table of a shuffle.
-pub(super) struct ShuffleExec {
+/// The table of this number, with a partition for each bucket.
+pub(super) fn plan(
+    shuffle: &Arc<Shuffle>,
+    table: usize,
+    schema: &SchemaRef,
+    buckets: usize,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let bucket = |bucket| -> Arc<dyn PartitionStream> {
+        Arc::new(Bucket {
+            shuffle: shuffle.clone(),
+            table,
+            bucket,
+            schema: schema.clone(),
+        })
+    };
+    let buckets = (0..buckets).map(bucket).collect();
+    let plan = StreamingTableExec::try_new(schema.clone(), buckets, None, None, false, None)?;
+    Ok(Arc::new(plan))
+}
+
+/// A bucket of a table of a shuffle.
+struct Bucket {
     shuffle: Arc<Shuffle>,
     table: usize,
+    bucket: usize,
     schema: SchemaRef,
-    properties: Arc<PlanProperties>,
 }
 
-impl ShuffleExec {
-    /// The table of this number, in as many partitions as there are buckets.
-    pub fn new(shuffle: Arc<Shuffle>, table: usize, schema: SchemaRef, buckets: usize) -> Self {
-        Self {
-            shuffle,
-            table,
-            properties: Arc::new(PlanProperties::new(
-                EquivalenceProperties::new(schema.clone()),
-                Partitioning::UnknownPartitioning(buckets),
-                EmissionType::Incremental,
-                Boundedness::Bounded,
-            )),
-            schema,
-        }
-    }
-}
-
-impl fmt::Debug for ShuffleExec {
+impl fmt::Debug for Bucket {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("ShuffleExec")
+        out.debug_struct("Bucket")
             .field("table", &self.table)
-            .field("schema", &self.schema)
+            .field("bucket", &self.bucket)
             .finish_non_exhaustive()
     }
 }
 
-impl DisplayAs for ShuffleExec {
-    fn fmt_as(&self, _: DisplayFormatType, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let buckets = self.properties.partitioning.partition_count();
-        write!(out, "ShuffleExec: table={}, buckets={buckets}", self.table)
-    }
-}
-
-impl ExecutionPlan for ShuffleExec {
-    fn name(&self) -> &'static str {
-        "ShuffleExec"
+impl PartitionStream for Bucket {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn execute(&self, bucket: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (shuffle, table) = (self.shuffle.clone(), self.table);
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (shuffle, table, bucket) = (self.shuffle.clone(), self.table, self.bucket);
         let rows = futures::stream::once(async move {
             let tables = shuffle.tables(&context).await?;
             sorted(&tables[table], bucket, &context)
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(
-            self.schema.clone(),
-            rows.try_flatten(),
-        )))
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows.try_flatten()))
     }
 }
 
@@ -110,8 +83,12 @@ fn sorted(table: &Arc<Spilled>, bucket: usize, context: &Arc<TaskContext>) -> Re
     let reservation = MemoryConsumer::new("bucket").register(context.memory_pool());
     if reservation.try_grow(table.bytes(bucket) * GROWTH).is_err() {
         drop(reservation);
-        let pieces = Arc::new(PiecesExec::new(table.clone(), bucket));
-        return SortExec::new(by_key(table.schema())?, pieces).execute(0, context.clone());
+        let pieces: Arc<dyn PartitionStream> = Arc::new(Pieces {
+            table: table.clone(),
+            bucket,
+        });
+        let pieces = StreamingTableExec::try_new(table.schema().clone(), vec![pieces], None, None, false, None)?;
+        return SortExec::new(by_key(table.schema())?, Arc::new(pieces)).execute(0, context.clone());
     }
     let (table, schema) = (table.clone(), table.schema().clone());
     let loaded = futures::stream::once(async move {
@@ -152,76 +129,31 @@ fn order(batches: &[RecordBatch]) -> Result<Vec<(usize, usize)>> {
 }
 
 /// The pieces of a bucket, one after the other.
-struct PiecesExec {
+struct Pieces {
     table: Arc<Spilled>,
     bucket: usize,
-    properties: Arc<PlanProperties>,
 }
 
-impl PiecesExec {
-    fn new(table: Arc<Spilled>, bucket: usize) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(table.schema().clone()),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        Self {
-            table,
-            bucket,
-            properties: Arc::new(properties),
-        }
-    }
-}
-
-impl fmt::Debug for PiecesExec {
+impl fmt::Debug for Pieces {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("PiecesExec")
+        out.debug_struct("Pieces")
             .field("bucket", &self.bucket)
             .finish_non_exhaustive()
     }
 }
 
-impl DisplayAs for PiecesExec {
-    fn fmt_as(&self, _: DisplayFormatType, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "PiecesExec: bucket={}", self.bucket)
-    }
-}
-
-impl ExecutionPlan for PiecesExec {
-    fn name(&self) -> &'static str {
-        "PiecesExec"
+impl PartitionStream for Pieces {
+    fn schema(&self) -> &SchemaRef {
+        self.table.schema()
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let (table, bucket) = (self.table.clone(), self.bucket);
         let pieces = (0..table.pieces(bucket)).map(move |piece| table.read(bucket, piece));
         let batches = futures::stream::iter(pieces).flat_map(|read| match read {
             Ok(batches) => futures::stream::iter(batches.into_iter().map(Ok).collect::<Vec<_>>()),
             Err(error) => futures::stream::iter(vec![Err(error)]),
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(
-            self.table.schema().clone(),
-            batches,
-        )))
+        Box::pin(RecordBatchStreamAdapter::new(self.schema().clone(), batches))
     }
 }

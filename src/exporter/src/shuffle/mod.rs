@@ -20,12 +20,12 @@ use futures::TryStreamExt as _;
 use tokio::{sync::OnceCell, task::JoinSet};
 
 use self::{
-    exec::ShuffleExec,
     keying::{Candidates, Keying, OfCandidates},
     scatter::Scatter,
-    spill::{Spilled, Spilling, viewed},
+    spill::{Spilled, Spilling},
 };
 use crate::{
+    fields::types::schema_with_views,
     keys::{HASH, KEY},
     read::{Choice, Condition},
 };
@@ -91,9 +91,7 @@ pub(crate) struct Shuffle {
 
 impl Shuffle {
     /// The tables of `sources` as plans, each with a partition for each bucket, sorted by key.
-    pub fn plans(sources: Sources, cores: usize, pool_bytes: usize) -> Vec<Arc<dyn ExecutionPlan>> {
-        let cores = cores.max(1);
-        let core_bytes = pool_bytes / cores;
+    pub fn plans(sources: Sources, cores: usize, core_bytes: usize) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
         let bytes: usize = sources.tables.iter().map(|table| table.bytes).sum();
         let buckets = (bytes / (core_bytes / BUCKET_PART).max(1)).clamp(2 * cores, MOST_BUCKETS);
         let schemas: Vec<SchemaRef> = sources.tables.iter().map(|table| keyed(&table.scan.schema())).collect();
@@ -103,10 +101,8 @@ impl Shuffle {
             core_bytes,
             done: OnceCell::new(),
         });
-        let plan = |(table, schema)| -> Arc<dyn ExecutionPlan> {
-            Arc::new(ShuffleExec::new(shuffle.clone(), table, schema, buckets))
-        };
-        schemas.into_iter().enumerate().map(plan).collect()
+        let plan = |(table, schema)| exec::plan(&shuffle, table, schema, buckets);
+        schemas.iter().enumerate().map(plan).collect()
     }
 
     /// The shuffled tables.
@@ -199,7 +195,7 @@ impl Shuffle {
 fn keyed(schema: &SchemaRef) -> SchemaRef {
     let key = Arc::new(Field::new(KEY, HASH, false));
     let fields = std::iter::once(key).chain(schema.fields().iter().cloned());
-    viewed(&Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+    schema_with_views(&Schema::new(fields.collect::<Vec<_>>()))
 }
 
 fn log(elapsed: Duration, buckets: usize, tables: &[Arc<Spilled>]) {

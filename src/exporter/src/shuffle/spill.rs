@@ -11,17 +11,14 @@ use datafusion::{
     arrow::{
         array::RecordBatch,
         buffer::Buffer,
-        datatypes::{DataType, SchemaRef},
+        datatypes::SchemaRef,
         ipc::{reader::StreamDecoder, writer::StreamWriter},
     },
     common::{DataFusionError, Result},
     execution::{SpillFile as TemporaryFile, disk_manager::DiskManager},
 };
 
-use crate::{
-    fields::types::{with_texts, with_views},
-    read::in_schema,
-};
+use crate::{fields::types::schema_with_texts, read::in_schema};
 
 /// A file of one writer: pieces of all buckets, one after the other.
 struct SpillFile {
@@ -48,6 +45,7 @@ pub(super) struct Spilled {
 /// Takes the pieces of several writers.
 pub(super) struct Spilling {
     schema: SchemaRef,
+    /// The columns as they lie on disk.
     stored: SchemaRef,
     buckets: usize,
     done: Mutex<Vec<Done>>,
@@ -70,7 +68,7 @@ impl Spilling {
     /// For rows of this schema in so many buckets.
     pub fn new(schema: SchemaRef, buckets: usize) -> Arc<Self> {
         Arc::new(Self {
-            stored: stored(&schema),
+            stored: schema_with_texts(&schema),
             schema,
             buckets,
             done: Mutex::default(),
@@ -180,22 +178,6 @@ impl Spilled {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
         Ok(batches)
-    }
-}
-
-/// The schema in which rows lie on disk.
-fn stored(schema: &SchemaRef) -> SchemaRef {
-    match with_texts(&DataType::Struct(schema.fields().clone())) {
-        DataType::Struct(fields) => Arc::new(datafusion::arrow::datatypes::Schema::new(fields)),
-        _ => schema.clone(),
-    }
-}
-
-/// The schema of rows between their tables and the merge, whatever text they come with.
-pub(super) fn viewed(schema: &SchemaRef) -> SchemaRef {
-    match with_views(&DataType::Struct(schema.fields().clone())) {
-        DataType::Struct(fields) => Arc::new(datafusion::arrow::datatypes::Schema::new(fields)),
-        _ => schema.clone(),
     }
 }
 
